@@ -1,0 +1,196 @@
+"""The values that flow through the house: Spacing, Image, Lesion, Result.
+
+All are frozen and checked where they are made. Coordinates are ``(row, col)``. A *coordinate*
+counts pixel edges: pixel ``(r, c)`` covers ``[r, r + 1) x [c, c + 1)`` and its centre lies at
+``(r + 0.5, c + 0.5)``. Arrays are kept as read-only views or copies; input is never changed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suraksha.errors import InputError
+
+PIXEL_TYPES = (np.uint8, np.uint16)
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-4, 10.0
+
+Point = tuple[float, float]
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only copy, or the array itself where it is read-only and owns its data."""
+    if not array.flags.writeable and array.flags.owndata:
+        return array
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """The size of a pixel in millimetres, and where that is known from.
+
+    Args:
+        row_mm: Distance between two rows (vertical), in mm.
+        col_mm: Distance between two columns (horizontal), in mm.
+        source: Where the numbers come from, such as ``"user"`` or ``"dicom-region"``.
+
+    Raises:
+        InputError: A value that is not finite or not between 0.0001 and 10 mm.
+    """
+
+    row_mm: float
+    col_mm: float
+    source: str = "user"
+
+    def __post_init__(self) -> None:
+        for name, value in (("row_mm", self.row_mm), ("col_mm", self.col_mm)):
+            if not math.isfinite(value) or not MIN_SPACING_MM <= value <= MAX_SPACING_MM:
+                raise InputError(
+                    f"spacing {name} = {value} cannot be used",
+                    f"a pixel of an ultrasound picture is {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
+                    "Give millimetres per pixel, for example 0.08, or leave the spacing out",
+                )
+
+    @classmethod
+    def square(cls, mm: float, source: str = "user") -> Spacing:
+        """The spacing of square pixels of ``mm`` millimetres."""
+        return cls(mm, mm, source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One picture.
+
+    Args:
+        pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16, full range of its type.
+        spacing: Size of a pixel, or None where it is unknown.
+        name: What to call the picture in reports, usually the file's stem.
+
+    Raises:
+        InputError: An array of another shape or type, or without pixels.
+    """
+
+    pixels: NDArray[Any]
+    spacing: Spacing | None = None
+    name: str = "picture"
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        shape_ok = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)
+        if not shape_ok or pixels.dtype.type not in PIXEL_TYPES or pixels.size == 0:
+            raise InputError(
+                f"an array of shape {pixels.shape} and type {pixels.dtype} is no picture",
+                "a picture is (H, W) or (H, W, 3), uint8 or uint16, with at least one pixel",
+                "Convert the array first, or read the file with suraksha.read_image",
+            )
+        object.__setattr__(self, "pixels", _frozen(pixels))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Lesion:
+    """One connected region of a mask, measured. Lengths in pixels, and in mm where known.
+
+    ``*_px`` lengths are measured on the pixel grid, ``*_mm`` lengths in the plane that the spacing
+    stretches, so that pixels that are not square are handled exactly.
+
+    Args:
+        label: 1 for the largest lesion of the picture, then 2, 3 ...
+        area_px: Number of pixels.
+        bbox: (row_min, col_min, row_max, col_max), pixel indices, the last two exclusive.
+        centroid: (row, col) coordinate of the centre of mass.
+        contour: (n, 2) float (row, col) coordinates of the outer contour, closed (first == last).
+        long_axis_px: Greatest caliper diameter.
+        short_axis_px: Caliper width perpendicular to the long axis.
+        long_axis_ends: The two (row, col) coordinates that the long axis joins.
+        short_axis_ends: The same for the short axis.
+        perimeter_px: Length of the outer contour.
+        depth_px: From the top edge of the picture to the lesion's nearest point. This is the depth
+            below the transducer where the picture begins at its face.
+        circularity: 4 pi area / perimeter^2; 1 for a disc.
+        solidity: Area / area of the convex hull; 1 for a convex lesion.
+        taller_than_wide: Whether the height (along columns, away from the skin) exceeds the width.
+        confidence: Mean probability of its pixels, 0..1, or None for a mask without probabilities.
+    """
+
+    label: int
+    area_px: int
+    bbox: tuple[int, int, int, int]
+    centroid: Point
+    contour: NDArray[np.float64]
+    long_axis_px: float
+    short_axis_px: float
+    long_axis_ends: tuple[Point, Point]
+    short_axis_ends: tuple[Point, Point]
+    perimeter_px: float
+    depth_px: float
+    circularity: float
+    solidity: float
+    taller_than_wide: bool
+    area_mm2: float | None = None
+    long_axis_mm: float | None = None
+    short_axis_mm: float | None = None
+    perimeter_mm: float | None = None
+    depth_mm: float | None = None
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contour", _frozen(self.contour))
+
+
+class CardLike(Protocol):
+    """What a result needs to know of the bundle that made it."""
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the network's file."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What a segmenter answers for one picture.
+
+    Args:
+        mask: (H, W) bool of the picture's own size, True in lesions.
+        probability: (H, W) float32 in 0..1.
+        lesions: The lesions, largest first.
+        image: The picture that was segmented.
+        card: The card of the bundle that made it.
+        latency_ms: Milliseconds by stage.
+
+    Raises:
+        InputError: A mask or a probability map of another size than the picture.
+    """
+
+    mask: NDArray[np.bool_]
+    probability: NDArray[np.float32]
+    lesions: tuple[Lesion, ...]
+    image: Image
+    card: CardLike
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("mask", "probability"):
+            array: NDArray[Any] = getattr(self, name)
+            if array.shape != self.image.shape:
+                raise InputError(
+                    f"a {name} of shape {array.shape} does not fit the picture",
+                    f"the picture has shape {self.image.shape}",
+                    "Restore it to the picture's own size first",
+                )
+            object.__setattr__(self, name, _frozen(array))

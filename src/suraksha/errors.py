@@ -1,0 +1,87 @@
+"""The errors of Suraksha. Every message says what is wrong, why, and what to do.
+
+SurakshaError
+ |- UsageError     the caller asked for something that cannot be (exit code 2)
+ |   `- UnknownNameError   a name that no table holds
+ |- InputError     a picture, mask or file that cannot be used
+ |- DataError      a data set, cache, list or split that is broken or does not match
+ |- BundleError    a bundle that is damaged, altered or too new
+ |- ModelError     a network, spec or tensor that does not fit
+ |- TrainError     a recipe, run folder or checkpoint that cannot be used
+ |- BusyError      another process works on the same thing
+ `- MissingExtraError      an optional part of Suraksha is not installed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class SurakshaError(Exception):
+    """Base of all errors that Suraksha raises on purpose.
+
+    Args:
+        what: What is wrong, one clause.
+        why: Why it is wrong.
+        fix: What the reader can do about it.
+    """
+
+    def __init__(self, what: str, why: str, fix: str) -> None:
+        self.what, self.why, self.fix = what, why, fix
+        super().__init__(what, why, fix)
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}. {self.fix}."
+
+
+class UsageError(SurakshaError):
+    """The caller asked for something that cannot be."""
+
+
+class UnknownNameError(UsageError):
+    """A name that the table of its kind does not hold."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = get_close_matches(name, names, n=1)
+        hint = f"Did you mean '{near[0]}'? " if near else ""
+        listing = ", ".join(names) or "none"
+        super().__init__(
+            f"unknown {kind} '{name}'", f"no {kind} has that name", f"{hint}Known: {listing}"
+        )
+
+
+class InputError(SurakshaError):
+    """A picture, mask or file that cannot be used."""
+
+
+class DataError(SurakshaError):
+    """A data set, cache, list or split that is broken or does not match."""
+
+
+class BundleError(SurakshaError):
+    """A bundle that is damaged, altered or made for another version."""
+
+
+class ModelError(SurakshaError):
+    """A network, spec or tensor that does not fit."""
+
+
+class TrainError(SurakshaError):
+    """A recipe, run folder or checkpoint that cannot be used."""
+
+
+class BusyError(SurakshaError):
+    """Another process works on the same thing."""
+
+
+class MissingExtraError(SurakshaError):
+    """An optional part of Suraksha is not installed."""
+
+    def __init__(self, feature: str, extra: str, module: str) -> None:
+        super().__init__(
+            f"{feature} is not available",
+            f"the module '{module}' is not installed",
+            f"Install it with: pip install 'suraksha[{extra}]'",
+        )

@@ -1,0 +1,107 @@
+"""What is loaded at start, seen in a fresh process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+BUILD = ("torch", "lightning", "monai", "kornia", "ray", "matplotlib", "sklearn")
+BUILD_ROOMS = ("suraksha.data", "suraksha.models", "suraksha.train")
+
+
+def modules_after(code: str, home: Path | None = None) -> set[str]:
+    environment = dict(os.environ)
+    if home is not None:
+        environment |= {"HOME": str(home), "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": ""}
+    script = f"import sys, json\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_loads_neither_numpy_nor_torch():
+    loaded = modules_after("import suraksha")
+    assert "suraksha" in loaded
+    assert not loaded & {"numpy", "scipy", "PIL", "onnxruntime", *BUILD}
+
+
+def test_every_public_name_is_there_and_no_other():
+    code = (
+        "import suraksha\n"
+        "for name in suraksha.__all__: getattr(suraksha, name)\n"
+        "assert set(suraksha.__all__) <= set(dir(suraksha))\n"
+        "try:\n    suraksha.nothing\nexcept AttributeError as e: assert 'nothing' in str(e)\n"
+        "else: raise SystemExit(3)"
+    )
+    assert "torch" in modules_after(code)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    PilImage.fromarray(np.full((40, 50), 90, np.uint8)).save(path)
+    return path
+
+
+def test_the_run_side_never_loads_the_build_side_and_writes_nothing_home(tmp_path, picture):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import suraksha as su\n"
+        f"image = su.read_image({str(picture)!r}, spacing=0.1)\n"
+        "segment = su.load_segmenter()\n"
+        "result = segment(image)\n"
+        "su.measure(result.mask, image.spacing)"
+    )
+    loaded = modules_after(code, home)
+    assert "onnxruntime" in loaded
+    assert not loaded & {*BUILD, *BUILD_ROOMS}
+    assert list(home.rglob("*")) == []
+
+
+@pytest.mark.parametrize("verb", ["segment", "info", "--help"])
+def test_the_program_needs_no_torch_for_use(tmp_path, picture, verb):
+    home = tmp_path / "home"
+    home.mkdir()
+    words = {
+        "segment": ["segment", str(picture), "--out", str(tmp_path / "out")],
+        "info": ["info", "--json"],
+        "--help": ["segment", "--help"],
+    }[verb]
+    code = (
+        "from suraksha.cli.app import main\n"
+        f"try: code = main({words!r})\nexcept SystemExit as e: code = e.code\n"
+        "assert code == 0, code"
+    )
+    loaded = modules_after(code, home)
+    assert not loaded & {*BUILD, *BUILD_ROOMS}
+    assert list(home.rglob("*")) == []
+
+
+def test_the_build_side_writes_nothing_home(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import os; os.environ.pop('MPLCONFIGDIR', None)\n"
+        "import suraksha.train.fit, suraksha.train.export, suraksha.train.curves\n"
+        "from pathlib import Path\n"
+        f"suraksha.train.curves.draw_curves([], Path({str(tmp_path / 'c.png')!r}), title='')"
+    )
+    assert "matplotlib" in modules_after(code, home)
+    assert list(home.rglob("*")) == []
+
+
+def test_the_data_verbs_need_no_torch(tmp_path):
+    code = (
+        "from suraksha.cli.app import main\n"
+        f"assert main(['data', 'phantom', {str(tmp_path / 'set')!r}, '--count', '4']) == 0\n"
+        f"assert main(['data', 'check', {str(tmp_path / 'set')!r}]) == 0"
+    )
+    assert not modules_after(code) & {*BUILD}

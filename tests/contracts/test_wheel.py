@@ -1,0 +1,66 @@
+"""The wheel holds what the run side needs and asks for nothing else."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from suraksha.runtime.bundle import BUNDLES
+from suraksha.train.config import list_recipes
+
+REPO = Path(__file__).resolve().parents[2]
+RUN_SIDE = {"numpy", "scipy", "pillow", "onnxruntime", "tqdm"}
+# packages whose licence is the GPL or AGPL and that people reach for in this field
+COPYLEFT = {
+    "pyqt5",
+    "pyqt6",
+    "ultralytics",
+    "pymupdf",
+    "albumentationsx",
+    "dwv",
+    "pylibjpeg-libjpeg",
+}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
+    done = subprocess.run([*words, str(REPO)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = out.glob("*.whl")
+    with zipfile.ZipFile(path) as file:
+        yield file
+
+
+def test_it_holds_the_data_files(wheel):
+    names = set(wheel.namelist())
+    wanted = {"suraksha/py.typed", "suraksha/data/clean_folds.csv"}
+    wanted |= {f"suraksha/bundles/{name}.busi" for name in BUNDLES}
+    wanted |= {f"suraksha/recipes/{name}.toml" for name in list_recipes()}
+    assert wanted <= names
+    assert not [name for name in names if name.startswith(("tests", "docs", "examples"))]
+
+
+def test_it_asks_for_the_run_side_alone(wheel):
+    (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+    lines = Parser().parsestr(wheel.read(name).decode()).get_all("Requires-Dist")
+    plain = {re.split(r"[<>=!~ ;\[]", line)[0].lower() for line in lines if "extra ==" not in line}
+    assert plain == RUN_SIDE
+    every = {re.split(r"[<>=!~ ;\[]", line)[0].lower() for line in lines}
+    assert not every & COPYLEFT
+
+
+def test_every_dependency_is_explained_and_pinned():
+    pages = (REPO / "docs" / "explanation" / "dependencies.md").read_text()
+    pins = (REPO / "constraints.txt").read_text().lower().replace("_", "-")
+    project = (REPO / "pyproject.toml").read_text()
+    block = project[project.index("dependencies = [") : project.index("[project.scripts]")]
+    for name in re.findall(r'^  "([A-Za-z0-9-]+)', block, flags=re.MULTILINE):
+        assert re.search(rf"\b{re.escape(name)}\b", pages), name
+        assert re.search(rf"^{re.escape(name)}==", pins, re.MULTILINE), name
+    assert "torch==2.13.0" in pins

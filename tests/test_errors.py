@@ -1,0 +1,68 @@
+import inspect
+import pickle
+
+import pytest
+
+from suraksha import errors
+from suraksha.errors import InputError, MissingExtraError, SurakshaError, UnknownNameError
+
+CLASSES = {
+    name: kind
+    for name, kind in inspect.getmembers(errors, inspect.isclass)
+    if kind.__module__ == errors.__name__
+}
+
+
+def drawn_tree():
+    """Class -> parent, as the module's docstring draws it: two columns of branches."""
+    parents, branch = {}, "SurakshaError"
+    for line in errors.__doc__.splitlines():
+        if "|- " in line or "`- " in line:
+            before, _, after = line.partition("- ")
+            name, deep = after.split()[0], len(before) > 2
+            parents[name] = branch if deep else "SurakshaError"
+            branch = branch if deep else name
+    return parents
+
+
+def test_the_docstring_draws_the_tree_of_classes():
+    real = {name: kind.__bases__[0].__name__ for name, kind in CLASSES.items()}
+    assert real.pop("SurakshaError") == "Exception"
+    assert drawn_tree() == real
+
+
+def test_every_error_says_what_why_and_what_to_do():
+    error = SurakshaError("the door is shut", "nobody opened it", "Turn the handle")
+    assert (error.what, error.why, error.fix) == error.args
+    assert str(error) == "the door is shut: nobody opened it. Turn the handle."
+
+
+@pytest.mark.parametrize("name", sorted(set(CLASSES) - {"UnknownNameError", "MissingExtraError"}))
+def test_all_are_caught_as_one_kind(name):
+    with pytest.raises(SurakshaError, match=r"^a: b\. c\.$"):
+        raise CLASSES[name]("a", "b", "c")
+
+
+def test_errors_cross_processes():
+    error = pickle.loads(pickle.dumps(InputError("a", "b", "c")))
+    assert (type(error), str(error)) == (InputError, "a: b. c.")
+
+
+def test_a_near_name_is_proposed():
+    message = str(UnknownNameError("model", "surakhsa", ["unet", "suraksha", "fcn"]))
+    assert message.startswith("unknown model 'surakhsa': ")
+    assert "Did you mean 'suraksha'?" in message
+    assert message.endswith("Known: fcn, suraksha, unet.")
+
+
+def test_no_name_is_proposed_where_none_is_near():
+    message = str(UnknownNameError("model", "zzz", iter(["unet"])))
+    assert "Did you mean" not in message
+    assert message.endswith("Known: unet.")
+    assert str(UnknownNameError("model", "zzz", [])).endswith("Known: none.")
+
+
+def test_a_missing_extra_tells_the_command():
+    message = str(MissingExtraError("training", "train", "torch"))
+    assert "'torch'" in message
+    assert "pip install 'suraksha[train]'" in message

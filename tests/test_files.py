@@ -1,0 +1,47 @@
+"""Whole files or none."""
+
+import pytest
+
+from suraksha.errors import BusyError
+from suraksha.files import beside, lock, sweep, write_bytes, write_text
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    write_text(path, "one\n")
+    write_text(path, "zwei é\n")
+    assert path.read_bytes() == "zwei é\n".encode()
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_leftovers_of_one_name_are_swept_and_no_others(tmp_path):
+    path = tmp_path / "a[1].bin"
+    (tmp_path / beside(path).name).write_bytes(b"half")
+    (tmp_path / beside(path).name).mkdir()
+    others = {".a1.bin.0000.part", "a[1].bin.part", ".a[1].bin2.0000.part"}
+    for name in others:
+        (tmp_path / name).write_bytes(b"")
+    sweep(path)
+    assert {p.name for p in tmp_path.iterdir()} == others
+
+
+def test_a_lock_is_held_by_one_and_let_go(tmp_path):
+    with lock(tmp_path / "thing"), pytest.raises(BusyError), lock(tmp_path / "thing"):
+        pass
+    with lock(tmp_path / "thing"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "file.bin"
+    write_bytes(path, b"old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("suraksha.files.os.fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
