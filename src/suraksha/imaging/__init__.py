@@ -1,0 +1,1 @@
+"""Read, prepare and draw pictures; synthetic ones too."""
