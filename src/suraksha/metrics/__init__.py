@@ -1,0 +1,40 @@
+"""How well predicted masks agree with true masks."""
+
+from suraksha.metrics.baseline import mean_mask
+from suraksha.metrics.boundary import hd95, nsd
+from suraksha.metrics.detection import Presence, presence
+from suraksha.metrics.overlap import Counts, accuracy, counts, dice, iou, precision, recall
+from suraksha.metrics.picture import PictureScore, score_picture
+from suraksha.metrics.summary import (
+    COLUMNS,
+    Difference,
+    Summary,
+    batch_pooled,
+    paired_difference,
+    summarise,
+    table_row,
+)
+
+__all__ = [
+    "COLUMNS",
+    "Counts",
+    "Difference",
+    "PictureScore",
+    "Presence",
+    "Summary",
+    "accuracy",
+    "batch_pooled",
+    "counts",
+    "dice",
+    "hd95",
+    "iou",
+    "mean_mask",
+    "nsd",
+    "paired_difference",
+    "precision",
+    "presence",
+    "recall",
+    "score_picture",
+    "summarise",
+    "table_row",
+]

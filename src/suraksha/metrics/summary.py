@@ -1,0 +1,246 @@
+"""The scores of many pictures, summed up with 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suraksha.errors import DataError, UsageError
+from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
+from suraksha.metrics.detection import Normals, Presence, normals
+from suraksha.metrics.overlap import OVERLAP, score_counts
+from suraksha.metrics.picture import PER_PICTURE, PictureScore, jsonable
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number of a table's row.
+
+    Args:
+        title: Heading of the column.
+        part: The field of `Summary` that holds it.
+        key: The metric within that field.
+    """
+
+    title: str
+    part: str
+    key: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("Dice", "mean", "dice"),
+    Column("IoU", "mean", "iou"),
+    Column("precision", "mean", "precision"),
+    Column("recall", "mean", "recall"),
+    Column("median Dice", "median", "dice"),
+    Column("HD95 px", "mean", "hd95_px"),
+    Column("NSD", "mean", "nsd"),
+    Column("pooled Dice", "pooled", "dice"),
+    Column("pooled IoU", "pooled", "iou"),
+    Column("pooled accuracy", "pooled", "accuracy"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summary:
+    """What a table says of one model on one set of pictures.
+
+    Args:
+        pictures: Number of pictures.
+        groups: Number of groups, which the bootstrap draws.
+        left_out: Pictures where prediction and truth are both empty: they have no scores and are
+            in no mean and no median; the pooled figures count them.
+        mean: Means over the scored pictures, by metric of `PER_PICTURE`.
+        median: Medians over the same.
+        pooled: Scores of the summed counts of all pictures, by metric of `OVERLAP`.
+        normals: What was predicted on pictures without a lesion.
+        lesions: Lesions found, missed and made up, summed.
+        seed: Seed of the bootstrap.
+        resamples: Number of its resamples.
+    """
+
+    pictures: int
+    groups: int
+    left_out: int
+    mean: Mapping[str, Estimate]
+    median: Mapping[str, Estimate]
+    pooled: Mapping[str, Estimate]
+    normals: Normals
+    lesions: Presence
+    seed: int
+    resamples: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON takes it, with None for NaN."""
+        return jsonable(asdict(self))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Difference:
+    """How much better one model is than another on the same pictures: first minus second.
+
+    Args:
+        pictures: Number of pictures, the same for both.
+        left_out: Pictures that one of the two cannot score (both masks empty): they are in no mean.
+        mean: Means of the differences of the pictures, by metric of `PER_PICTURE`.
+        pooled: Differences of the pooled scores, by metric of `OVERLAP`.
+    """
+
+    pictures: int
+    left_out: int
+    mean: Mapping[str, Estimate]
+    pooled: Mapping[str, Estimate]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON takes it, with None for NaN."""
+        return jsonable(asdict(self))
+
+
+def summarise(scores: Sequence[PictureScore], *, seed: int = 0, resamples: int = 1000) -> Summary:
+    """Sum up the scores of many pictures, with 95 % intervals by bootstrap over groups.
+
+    Args:
+        scores: One per picture, in any order.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples.
+
+    Raises:
+        DataError: Two scores of one picture.
+        UsageError: No scores, or fewer than one resample.
+    """
+    _by_name(scores)
+    groups = [s.group for s in scores]
+    draw = Resampler.of(groups, seed=seed, resamples=resamples)
+    values = {key: _values(scores, key) for key in PER_PICTURE}
+    lesions = Presence()
+    for score in scores:
+        lesions += score.lesions
+    return Summary(
+        pictures=len(scores),
+        groups=len(set(groups)),
+        left_out=sum(s.both_empty for s in scores),
+        mean={key: _estimate(draw.means(column)) for key, column in values.items()},
+        median={key: _estimate(draw.medians(column)) for key, column in values.items()},
+        pooled={key: _estimate(column) for key, column in _pooled(scores, draw).items()},
+        normals=normals([s.counts for s in scores]),
+        lesions=lesions,
+        seed=seed,
+        resamples=resamples,
+    )
+
+
+def paired_difference(
+    a: Sequence[PictureScore], b: Sequence[PictureScore], *, seed: int = 0, resamples: int = 1000
+) -> Difference:
+    """How much better ``a`` is than ``b``, paired by picture name, by bootstrap over groups.
+
+    An interval that does not hold 0 speaks for a real difference on pictures of this kind.
+
+    Args:
+        a: Scores of the first model.
+        b: Scores of the second model on the same pictures.
+        seed: Seed of the bootstrap.
+        resamples: Number of resamples.
+
+    Raises:
+        DataError: The two do not hold the same pictures in the same groups, or one twice.
+        UsageError: No scores, or fewer than one resample.
+    """
+    first, second = _by_name(a), _by_name(b)
+    odd = sorted(first.keys() ^ second.keys())
+    odd += sorted(n for n in first.keys() & second.keys() if first[n].group != second[n].group)
+    if odd:
+        raise DataError(
+            f"two models cannot be compared: {len(odd)} pictures differ, the first '{odd[0]}'",
+            "a paired difference needs the same pictures in the same groups on both sides",
+            "Evaluate both models on one split",
+        )
+    names = sorted(first)
+    ours, theirs = [first[n] for n in names], [second[n] for n in names]
+    draw = Resampler.of([s.group for s in ours], seed=seed, resamples=resamples)
+    gaps = {key: _values(ours, key) - _values(theirs, key) for key in PER_PICTURE}
+    pooled_ours, pooled_theirs = _pooled(ours, draw), _pooled(theirs, draw)
+    return Difference(
+        pictures=len(names),
+        left_out=sum(x.both_empty or y.both_empty for x, y in zip(ours, theirs, strict=True)),
+        mean={key: _estimate(draw.means(gap)) for key, gap in gaps.items()},
+        pooled={key: _estimate(pooled_ours[key] - pooled_theirs[key]) for key in OVERLAP},
+    )
+
+
+def batch_pooled(scores: Sequence[PictureScore], *, batch_size: int = 8) -> dict[str, float]:
+    """IoU and F1 as the public table of U-Net variants has them.
+
+    Counts are pooled over each batch of consecutive pictures, and the batches' scores averaged,
+    each weighed by its number of pictures (the last may be smaller). The figures depend on the
+    order of the pictures and on the size of the batch.
+
+    Args:
+        scores: One per picture, in the order in which the loader gives them.
+        batch_size: Pictures per batch.
+
+    Returns:
+        ``iou`` and ``f1``; batches without any lesion are left out, NaN where all are.
+
+    Raises:
+        UsageError: A batch size below 1.
+    """
+    if batch_size < 1:
+        raise UsageError(
+            f"batch_size = {batch_size} cannot be used", "a batch holds pictures", "Give 8"
+        )
+    table = _table(scores)
+    starts = np.arange(0, len(table), batch_size)
+    sizes = np.minimum(batch_size, len(table) - starts)
+    batches = np.add.reduceat(table, starts, axis=0) if len(table) else table
+    of_batch = score_counts(batches)
+    known = np.isfinite(of_batch["iou"])
+    if not known.any():
+        return {"iou": math.nan, "f1": math.nan}
+    weights = sizes[known]
+    return {
+        "iou": float(np.average(of_batch["iou"][known], weights=weights)),
+        "f1": float(np.average(of_batch["dice"][known], weights=weights)),
+    }
+
+
+def table_row(summary: Summary) -> dict[str, Estimate]:
+    """The numbers that make a table's row, in the order of `COLUMNS`, by title."""
+    parts = {"mean": summary.mean, "median": summary.median, "pooled": summary.pooled}
+    return {column.title: parts[column.part][column.key] for column in COLUMNS}
+
+
+def _by_name(scores: Sequence[PictureScore]) -> dict[str, PictureScore]:
+    named: dict[str, PictureScore] = {}
+    for score in scores:
+        if score.name in named:
+            raise DataError(
+                f"the picture '{score.name}' is scored twice",
+                "each picture counts once",
+                "Pass one score per picture, or give the pictures different names",
+            )
+        named[score.name] = score
+    return named
+
+
+def _values(scores: Sequence[PictureScore], key: str) -> NDArray[np.float64]:
+    return np.array([getattr(score, key) for score in scores], dtype=np.float64)
+
+
+def _table(scores: Sequence[PictureScore]) -> NDArray[np.float64]:
+    rows = [(s.counts.tp, s.counts.fp, s.counts.fn, s.counts.tn) for s in scores]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def _pooled(scores: Sequence[PictureScore], draw: Resampler) -> dict[str, NDArray[np.float64]]:
+    return score_counts(draw.totals(_table(scores)))
+
+
+def _estimate(figures: NDArray[np.float64]) -> Estimate:
+    """The first figure is that of the pictures themselves, the rest those of the resamples."""
+    return estimate(float(figures[0]), figures[1:])
