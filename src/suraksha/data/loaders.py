@@ -1,0 +1,80 @@
+"""Batches for training, straight from a cache in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from suraksha.data.cache import Cache
+
+Batch = tuple[Tensor, Tensor]
+
+
+class CacheDataset(Dataset[Batch]):
+    """Pictures of a cache by position: uint8 (N, C, h, w) and masks uint8 (N, 1, h, w).
+
+    Args:
+        cache: An open cache.
+        names: The pictures to give, in this order.
+    """
+
+    def __init__(self, cache: Cache, names: Sequence[str]) -> None:
+        rows = cache.select(names)
+        pictures = np.asarray(cache.images[rows])
+        planes = pictures[:, None] if pictures.ndim == 3 else np.moveaxis(pictures, 3, 1)
+        self.pictures = torch.from_numpy(np.ascontiguousarray(planes))
+        self.masks = torch.from_numpy(cache.masks()[rows][:, None].astype(np.uint8))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.pictures[index], self.masks[index]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """A whole batch at once, which spares a copy of each picture."""
+        return self.pictures[indices], self.masks[indices]
+
+
+class EpochShuffle(Sampler[int]):
+    """An order that only the seed and the epoch decide, so that a resumed run repeats it."""
+
+    def __init__(self, length: int, seed: int) -> None:
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter(order.tolist())
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def _as_is(batch: Any) -> Batch:  # noqa: ANN401 - DataLoader says list, __getitems__ gives a batch
+    pictures, masks = batch
+    return pictures, masks
+
+
+def training_loader(dataset: CacheDataset, *, batch_size: int, seed: int) -> DataLoader[Batch]:
+    """Shuffled batches; a last batch of one picture is left out, for batch norm needs two."""
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=EpochShuffle(len(dataset), seed),
+        collate_fn=_as_is,
+        drop_last=len(dataset) % batch_size == 1,
+    )
+
+
+def plain_loader(dataset: CacheDataset, *, batch_size: int) -> DataLoader[Batch]:
+    """Batches in order."""
+    return DataLoader(dataset, batch_size=batch_size, shuffle=False, collate_fn=_as_is)
