@@ -1,0 +1,1 @@
+"""The zoo of networks and what they are built from."""
