@@ -1,0 +1,1 @@
+"""Bundles, engines and the segmenter: all that the clinic needs, without torch."""

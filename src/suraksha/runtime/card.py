@@ -1,0 +1,113 @@
+"""What a bundle says of itself: its network, its data, its numbers and its limits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from suraksha.errors import BundleError, ModelError
+from suraksha.imaging.prepare import THRESHOLD, Preparation
+
+CARD_FORMAT = 1
+INTENDED_USE = (
+    "Research use only. Not a medical device; not for diagnosis, treatment or any decision on a "
+    "patient. For pictures like those of its training data alone."
+)
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A bundle's card, as ``card.json`` holds it.
+
+    Args:
+        name: The bundle's name.
+        model: Name and options of the network.
+        model_sha256: SHA-256 of ``model.onnx``.
+        preparation: How a picture becomes the network's input.
+        divisor: What divides the sides of the network's input.
+        threshold: Probability from which a pixel is lesion.
+        parameters: Trained numbers in the network.
+        macs: Multiply-accumulates for one picture of the preparation's size.
+        parity: Greatest difference between torch and ONNX Runtime at export, in probability.
+        training: Data set, protocol, split hash, recipe, device, seconds.
+        test_pictures: The pictures that the training never saw, name -> SHA-256 of the pixels.
+        metrics: The summary on those pictures, by part.
+        metrics_grid: ``native`` (the pictures' own size), or the cache's size.
+        intended_use: What it is for.
+        limits: What is known to go wrong.
+        licence: Of the weights.
+        suraksha_version: What wrote it.
+        card_format: Version of this layout.
+
+    Raises:
+        BundleError: A card of another format, a threshold outside 0..1, or a size that the network
+            does not take.
+    """
+
+    name: str
+    model: Mapping[str, Any]
+    model_sha256: str
+    preparation: Preparation
+    divisor: int
+    threshold: float = THRESHOLD
+    parameters: int
+    macs: int
+    parity: Mapping[str, float]
+    training: Mapping[str, Any]
+    test_pictures: Mapping[str, str]
+    metrics: Mapping[str, Any]
+    metrics_grid: str
+    intended_use: str = INTENDED_USE
+    limits: tuple[str, ...] = ()
+    licence: str = NOT_STATED
+    suraksha_version: str
+    card_format: int = CARD_FORMAT
+
+    def __post_init__(self) -> None:
+        if self.card_format != CARD_FORMAT:
+            raise BundleError(
+                f"the card of bundle {self.name} has format {self.card_format}",
+                f"this version of Suraksha reads format {CARD_FORMAT}",
+                "Install the version that made the bundle, or export it again",
+            )
+        if self.divisor < 1 or any(side % self.divisor for side in self.preparation.shape):
+            raise BundleError(
+                f"the card of bundle {self.name} prepares pictures of {self.preparation.shape}",
+                f"its network takes sides that {self.divisor} divides",
+                "Export the bundle again",
+            )
+        if not 0 < self.threshold < 1:
+            raise BundleError(
+                f"the card of bundle {self.name} has threshold {self.threshold}",
+                "a threshold lies between 0 and 1",
+                "Export the bundle again",
+            )
+
+    def to_json(self) -> str:
+        """The text of ``card.json``."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_card(text: str) -> Card:
+    """A card from the text of ``card.json``.
+
+    Raises:
+        BundleError: No JSON, a key missing or unknown, or a value that does not fit.
+    """
+    try:
+        table = json.loads(text)
+        known = {f.name for f in fields(Card)}
+        if unknown := set(table) - known:
+            raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+        table["preparation"] = Preparation(**table["preparation"])
+        table["limits"] = tuple(table["limits"])
+        return Card(**table)
+    except (ValueError, TypeError, KeyError, AttributeError, ModelError) as error:
+        raise BundleError(
+            "the bundle's card cannot be read",
+            f"card.json does not fit: {error}",
+            "Get the bundle again, or export it again with this version",
+        ) from error

@@ -1,0 +1,85 @@
+"""The segmenter, against torch and by its contract."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suraksha.core import Image, Spacing
+from suraksha.data.samples import read_samples
+from suraksha.errors import BundleError, UnknownNameError, UsageError
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.measure import measure
+from suraksha.runtime.engines import ENGINES, create_engine, default_threads
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.train.evaluate import network_predictor
+
+
+@pytest.fixture(scope="module")
+def segment(tiny_bundle):
+    return load_segmenter(tiny_bundle, threads=1)
+
+
+def test_the_same_answer_as_torch(segment, tiny_run, phantom_root):
+    predict = network_predictor(tiny_run.network(), tiny_run.config.data.preparation)
+    for sample in read_samples(phantom_root, tiny_run.split.test):
+        np.testing.assert_allclose(
+            segment.probability(sample.image), predict(sample.image), atol=1e-4
+        )
+
+
+@given(
+    rows=st.integers(1, 90),
+    columns=st.integers(1, 90),
+    colour=st.booleans(),
+    deep=st.booleans(),
+    spacing=st.sampled_from([None, 0.1]),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_picture_gets_a_whole_result(segment, rows, columns, colour, deep, spacing):
+    rng = np.random.default_rng(rows * 100 + columns)
+    shape = (rows, columns, 3) if colour else (rows, columns)
+    pixels = rng.integers(0, 256, shape).astype(np.uint16 if deep else np.uint8)
+    image = Image(pixels, None if spacing is None else Spacing.square(spacing))
+    result = segment(image)
+    assert result.mask.shape == result.probability.shape == (rows, columns)
+    assert result.probability.dtype == np.float32
+    assert 0 <= result.probability.min() <= result.probability.max() <= 1
+    assert (result.mask == (result.probability >= segment.card.threshold)).all()
+    assert sum(lesion.area_px for lesion in result.lesions) == result.mask.sum()
+    for lesion in result.lesions:
+        assert (lesion.long_axis_mm is None) == (spacing is None)
+        assert segment.card.threshold <= lesion.confidence <= 1
+    assert result.card is segment.card
+    assert set(result.latency_ms) == {"prepare", "network", "restore", "measure", "total"}
+    parts = [ms for stage, ms in result.latency_ms.items() if stage != "total"]
+    assert result.latency_ms["total"] == pytest.approx(sum(parts))
+
+
+def test_one_load_many_calls_and_no_state(segment):
+    one, two = sample_phantom(3, 0, shape=(80, 100)), sample_phantom(3, 1, shape=(80, 100))
+    first = segment(one.image).probability
+    segment(two.image)
+    np.testing.assert_array_equal(segment(one.image).probability, first)
+
+
+def test_the_lesions_are_those_of_measure(segment):
+    image = sample_phantom(3, 0, shape=(80, 100)).image
+    result = segment(image)
+    expected = measure(result.mask, image.spacing, probability=result.probability)
+    assert [x.area_mm2 for x in result.lesions] == [x.area_mm2 for x in expected]
+
+
+def test_engines(segment):
+    assert load_segmenter(engine="auto").engine.name == "onnxruntime"
+    assert 1 <= default_threads() <= 4
+    with pytest.raises(UnknownNameError, match="Did you mean 'onnxruntime'"):
+        load_segmenter(engine="onnxruntme")
+    with pytest.raises(UsageError, match="at least one"):
+        load_segmenter(threads=0)
+    for name in ENGINES:
+        with pytest.raises(BundleError, match="cannot be loaded"):
+            create_engine(name, b"no network")
+        engine = create_engine(name, segment.bundle.model, threads=1)
+        batch = np.zeros((3, 1, 48, 16), np.float32)
+        assert engine.run(batch).shape == (3, 1, 48, 16)
