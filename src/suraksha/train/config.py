@@ -1,0 +1,247 @@
+"""Recipes: TOML in, one frozen record out. Its hash is the run's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from suraksha.data.augment import AugmentSpec
+from suraksha.data.splits import find_protocol
+from suraksha.errors import TrainError, UnknownNameError
+from suraksha.imaging.prepare import Preparation
+from suraksha.models.zoo import build_spec, find_model
+from suraksha.train.losses import LossSpec
+
+SCHEDULES = ("constant", "cosine")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which network.
+
+    Args:
+        name: A name of the zoo.
+        options: Fields of the network's spec, such as ``width``.
+    """
+
+    name: str = "suraksha"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        find_model(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """Which pictures, at which size.
+
+    Args:
+        size: Side of the network's square input in pixels; C1, C2, C3 are 64, 128, 256.
+        channels: 1 for grey, 3 for RGB.
+        mean: Taken off each value in 0..1.
+        std: Divides each value after that.
+        protocol: ``paper``, ``community`` or ``clean``.
+        number: The protocol's seed, list or fold.
+        validation_share: Share of the training groups that is held back to watch the training.
+    """
+
+    size: int = 64
+    channels: int = 1
+    mean: float = 0.33
+    std: float = 0.22
+    protocol: str = "clean"
+    number: int = 0
+    validation_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        find_protocol(self.protocol)
+        if not 0 <= self.validation_share < 1:
+            raise TrainError(
+                f"validation_share = {self.validation_share} cannot be used",
+                "it is a share of the training pictures, from 0 to below 1",
+                "Correct the [data] part of the recipe",
+            )
+
+    @property
+    def preparation(self) -> Preparation:
+        """How a picture becomes the network's input."""
+        return Preparation(self.size, self.size, self.channels, self.mean, self.std)
+
+
+@dataclass(frozen=True, slots=True)
+class OptimConfig:
+    """How the weights move (AdamW, doi 10.48550/arXiv.1711.05101).
+
+    Args:
+        epochs: Passes over the training pictures.
+        batch_size: Pictures in a batch.
+        learning_rate: Greatest learning rate.
+        weight_decay: Decoupled weight decay; 0 makes AdamW Adam.
+        schedule: ``constant`` or ``cosine`` (to 0 at the end).
+        warmup_epochs: Linear rise at the start.
+        clip_norm: Greatest norm of the gradient, 0 for no clipping.
+        ema_decay: Exponential moving average of the weights by step, 0 for none.
+    """
+
+    epochs: int = 40
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup_epochs: float = 0.0
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UnknownNameError("schedule", self.schedule, SCHEDULES)
+        rest = (self.weight_decay, self.warmup_epochs, self.clip_norm, self.ema_decay)
+        usable = (
+            self.epochs >= 1
+            and self.batch_size >= 2
+            and 0 < self.learning_rate < math.inf
+            and all(0 <= value < math.inf for value in rest)
+            and self.ema_decay < 1
+            and self.warmup_epochs < self.epochs
+        )
+        if not usable:
+            raise TrainError(
+                f"{self} cannot be used",
+                "epochs >= 1, batch_size >= 2 (batch norm), learning_rate > 0, the rest >= 0, "
+                "ema_decay < 1, warmup_epochs < epochs",
+                "Correct the [optim] part of the recipe",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """All that decides a run's result, next to the pictures themselves.
+
+    Args:
+        name: The recipe's name; the run folder begins with it.
+        seed: Of the weights, the order and the augmentation.
+    """
+
+    name: str = "custom"
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    loss: LossSpec = field(default_factory=LossSpec)
+    augment: AugmentSpec = field(default_factory=AugmentSpec)
+
+    def __post_init__(self) -> None:
+        name, size = self.model.name, self.data.size
+        build_spec(name, in_channels=self.data.channels, options=self.model.options)
+        divisor = find_model(name).divisor
+        if min(self.seed, self.data.number) < 0:
+            raise TrainError(
+                f"seed = {self.seed} or number = {self.data.number} cannot be used",
+                "seeds, lists and folds are counted from 0",
+                "Give 0 or more",
+            )
+        if size < 1 or size % divisor:
+            raise TrainError(
+                f"size = {size} cannot be used",
+                f"{divisor} divides the input of {name}",
+                f"Give {max(divisor, round(size / divisor) * divisor)}",
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tables, as a recipe has them."""
+        return asdict(replace(self, model=replace(self.model, options=dict(self.model.options))))
+
+    @property
+    def sha256(self) -> str:
+        """The run's identity: a hash over every field."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def run_name(self) -> str:
+        """``strong-suraksha-64-paper-0-1a2b3c4d``."""
+        data = self.data
+        parts = (self.name, self.model.name, data.size, data.protocol, data.number)
+        return "-".join((*map(str, parts), self.sha256[:8]))
+
+
+def config_from_dict(table: Mapping[str, Any]) -> TrainConfig:
+    """A config from the tables of a recipe.
+
+    Raises:
+        UnknownNameError: A key that no record has.
+        TrainError: A value of another type.
+    """
+    return _record(TrainConfig, table, "")
+
+
+def list_recipes() -> tuple[str, ...]:
+    """The names of the shipped recipes."""
+    folder = resources.files("suraksha") / "recipes"
+    return tuple(sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml")))
+
+
+def load_recipe(recipe: str | Path) -> TrainConfig:
+    """A shipped recipe by name, or a TOML file by path (it ends in ``.toml``).
+
+    Raises:
+        UnknownNameError: No shipped recipe has that name, or a key that no record has.
+        TrainError: The file is missing or no TOML, or a value of another type.
+    """
+    if str(recipe).endswith(".toml"):
+        path = Path(recipe)
+        if not path.is_file():
+            raise TrainError(
+                f"recipe {path} is not there",
+                "no file has that path",
+                f"Give a path, or one of: {', '.join(list_recipes())}",
+            )
+        content, name = path.read_bytes(), path.stem
+    else:
+        name = str(recipe)
+        if name not in list_recipes():
+            raise UnknownNameError("recipe", name, list_recipes())
+        content = (resources.files("suraksha") / "recipes" / f"{name}.toml").read_bytes()
+    try:
+        table = tomllib.loads(content.decode())
+    except ValueError as error:  # no UTF-8, or no TOML
+        raise TrainError(
+            f"recipe {recipe} cannot be read", f"it is no TOML: {error}", "Correct that line"
+        ) from error
+    return config_from_dict({"name": name, **table})
+
+
+def _record(kind: type[Record], table: Mapping[str, Any], where: str) -> Record:
+    """Fill a dataclass from a table, key by key."""
+    types = get_type_hints(kind)
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        path = f"{where}{key}"
+        if key not in known:
+            raise UnknownNameError("recipe key", path, (where + name for name in known))
+        values[key] = _value(types[key], value, path)
+    return kind(**values)
+
+
+def _value(wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - TOML values
+    if is_dataclass(wanted) and isinstance(value, Mapping):
+        return _record(wanted, value, f"{path}.")  # type: ignore[arg-type]
+    if wanted is float and type(value) is int:
+        return float(value)
+    simple = wanted if isinstance(wanted, type) else Mapping
+    if isinstance(value, bool) is not (simple is bool) or not isinstance(value, simple):
+        raise TrainError(
+            f"{path} = {value!r} cannot be used",
+            f"it is of type {type(value).__name__}, not {getattr(simple, '__name__', simple)}",
+            "Correct that key of the recipe",
+        )
+    return value

@@ -1,0 +1,240 @@
+"""Score a run or a bundle on pictures with known masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from suraksha.core import Image
+from suraksha.data.samples import Sample, check_hashes, dataset_of, grid_of, name_of, read_samples
+from suraksha.imaging.prepare import (
+    THRESHOLD,
+    Preparation,
+    prepare,
+    resize_mask,
+    restore,
+)
+from suraksha.metrics.baseline import mean_mask
+from suraksha.metrics.boundary import hd95
+from suraksha.metrics.picture import PictureScore, jsonable, score_picture
+from suraksha.metrics.summary import Summary, batch_pooled, summarise
+from suraksha.models.cost import count_macs, count_parameters
+from suraksha.runtime.segmenter import Segmenter
+from suraksha.train.run import Run, cpu_name, training_facts
+
+MEAN_MASK_GRID = (256, 256)
+Predict = Callable[[Image], NDArray[np.float32]]
+Mask = NDArray[np.bool_]
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+def _silent(things: Sequence[Any]) -> Iterable[Any]:
+    return things
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a model on one part of the pictures.
+
+    Args:
+        model: What predicted.
+        part: ``lesion``, ``consistent``, ``normal`` or a class.
+        summary: Its scores.
+    """
+
+    model: str
+    part: str
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that an evaluation found.
+
+    Args:
+        facts: What was evaluated: model, data, grid, protocol, device and so on.
+        rows: The table; the model first, then "all background" and, where known, "mean mask".
+        community: IoU and F1 pooled over batches of 8 and averaged, lesion pictures in order.
+        scores: The model's score of every picture.
+    """
+
+    facts: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    community: Mapping[str, float]
+    scores: tuple[PictureScore, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON takes it."""
+        tables: dict[str, dict[str, Any]] = {}
+        for row in self.rows:
+            tables.setdefault(row.model, {})[row.part] = row.summary.to_dict()
+        return {
+            **self.facts,
+            "models": tables,
+            "community_batches_of_8": jsonable(dict(self.community)),
+        }
+
+
+def network_predictor(network: nn.Module, preparation: Preparation) -> Predict:
+    """Picture -> probability of its own size, with a torch network in eval mode."""
+    device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def predict(image: Image) -> NDArray[np.float32]:
+        batch = torch.from_numpy(prepare(image, preparation)).to(device)
+        probability = network(batch).sigmoid()[0, 0].float().cpu().numpy()
+        return restore(probability, image)
+
+    return predict
+
+
+def evaluate(
+    model: Run | Segmenter,
+    data: str | Path,
+    *,
+    everything: bool = False,
+    progress: Progress = _silent,
+) -> Evaluation:
+    """Score a run or a loaded bundle on the pictures that its training never saw.
+
+    Args:
+        model: A finished run, or a segmenter.
+        data: A data set's folder, scored at the pictures' own size, or a cache, scored at its size.
+        everything: Score every picture of ``data`` instead; for data that no training saw.
+        progress: Wraps the pictures, as ``tqdm`` does.
+
+    Raises:
+        DataError: The data do not hold the pictures, or hold altered ones.
+        TrainError: The run is not finished.
+    """
+    known = model.split.pictures if isinstance(model, Run) else model.card.test_pictures
+    unseen = model.split.test if isinstance(model, Run) else tuple(known)
+    samples = read_samples(data, None if everything else unseen, progress=progress)
+    if not everything:
+        check_hashes(samples, known)
+    if isinstance(model, Run):
+        trained = [] if everything else read_samples(data, model.split.train, progress=progress)
+        found = _evaluate_run(model, samples, [s.truth for s in trained], progress)
+    else:
+        found = _evaluate_bundle(model, samples, progress)
+    seen = {
+        "scored_dataset": name_of(dataset_of(data)),
+        "grid": grid_of(data),
+        "pictures_scored": len(samples),
+        "scored_part": "all" if everything else "test",
+    }
+    return replace(found, facts={**found.facts, **seen})
+
+
+def _evaluate_run(
+    run: Run, samples: Sequence[Sample], training_masks: Sequence[Mask], progress: Progress
+) -> Evaluation:
+    network, preparation = run.network(), run.config.data.preparation
+    found = score(
+        network_predictor(network, preparation),
+        samples,
+        name=run.config.model.name,
+        training_masks=training_masks,
+        progress=progress,
+    )
+    trained = {run.split.pictures[name] for name in run.split.train}
+    facts = {
+        "run": run.folder.name,
+        **training_facts(run),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network, (preparation.channels, *preparation.shape)),
+        "seen_in_training": sum(s.item.picture_sha256 in trained for s in samples),
+        "scored_with": f"torch, {cpu_name()}, {torch.get_num_threads()} threads",
+    }
+    return replace(found, facts=facts)
+
+
+def _evaluate_bundle(
+    segment: Segmenter, samples: Sequence[Sample], progress: Progress
+) -> Evaluation:
+    card = segment.card
+    found = score(
+        segment.probability, samples, name=card.name, threshold=card.threshold, progress=progress
+    )
+    return replace(found, facts=_bundle_facts(segment))
+
+
+def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
+    card = segment.card
+    return {
+        "bundle": card.name,
+        "bundle_sha256": segment.bundle.sha256,
+        **card.training,
+        "parameters": card.parameters,
+        "macs": card.macs,
+        "scored_with": f"{segment.engine.name}, {cpu_name()}, {segment.engine.threads} threads",
+    }
+
+
+def score(
+    predict: Predict,
+    samples: Sequence[Sample],
+    *,
+    name: str,
+    training_masks: Sequence[Mask] = (),
+    threshold: float = THRESHOLD,
+    progress: Progress = _silent,
+) -> Evaluation:
+    """Score a predictor, and the trivial predictors beside it.
+
+    Args:
+        predict: Picture -> probability of its own size.
+        samples: The pictures with their truth.
+        name: What to call the predictor in the table.
+        training_masks: Masks for the "mean mask" row; empty leaves that row out.
+        threshold: Probability from which a pixel is lesion.
+        progress: Wraps the pictures, as ``tqdm`` does.
+
+    Raises:
+        DataError: A picture stands twice.
+        UsageError: No pictures.
+    """
+    predictors: dict[str, Callable[[Image], Mask]] = {
+        name: lambda image: predict(image) >= threshold,
+        "all background": lambda image: np.zeros(image.shape, dtype=np.bool_),
+    }
+    if training_masks:
+        average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
+        predictors["mean mask"] = lambda image: resize_mask(average, image.shape)
+    scores: dict[str, list[PictureScore]] = {model: [] for model in predictors}
+    for sample in progress(samples):
+        for model, mask_of in predictors.items():
+            scores[model].append(_score(sample, mask_of(sample.image)))
+    rows = [row for model in predictors for row in _rows(model, samples, scores[model])]
+    lesion = [s for s, sample in zip(scores[name], samples, strict=True) if not sample.item.normal]
+    return Evaluation({}, tuple(rows), batch_pooled(lesion), tuple(scores[name]))
+
+
+def _score(sample: Sample, prediction: Mask) -> PictureScore:
+    item, spacing = sample.item, sample.image.spacing
+    scored = score_picture(
+        prediction, sample.truth, name=item.name, label=item.label, group=item.group
+    )
+    if spacing is None:
+        return scored
+    return replace(scored, hd95_mm=hd95(prediction, sample.truth, spacing=spacing))
+
+
+def _rows(model: str, samples: Sequence[Sample], scores: Sequence[PictureScore]) -> list[Row]:
+    parts: dict[str, list[PictureScore]] = {}
+    for sample, score in zip(samples, scores, strict=True):
+        names = [sample.item.label]
+        if not sample.item.normal:
+            names += ["lesion", *(["consistent"] if sample.item.consistent else [])]
+        for part in names:
+            parts.setdefault(part, []).append(score)
+    first = [part for part in ("lesion", "consistent") if part in parts]
+    order = first + sorted(parts.keys() - set(first))
+    return [Row(model, part, summarise(parts[part])) for part in order]

@@ -1,0 +1,201 @@
+"""From a finished run to a bundle, checked against torch on real pictures."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import suraksha
+from suraksha.core import Image
+from suraksha.data.catalogue import DATASETS, DatasetSpec
+from suraksha.data.samples import check_hashes, dataset_of, grid_of, name_of, read_samples
+from suraksha.errors import TrainError
+from suraksha.imaging.prepare import Preparation, prepare
+from suraksha.models.cost import count_macs, count_parameters
+from suraksha.models.zoo import find_model, model_options
+from suraksha.runtime.bundle import bundle_path, sha256_of, write_bundle
+from suraksha.runtime.card import NOT_STATED, Card
+from suraksha.runtime.engines import create_engine
+from suraksha.train.evaluate import network_predictor, score
+from suraksha.train.run import Run, training_facts
+
+TOLERANCE = 1e-4
+OPSET = 18
+PARITY_PICTURES = 8
+
+
+def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
+    """The network as an ONNX file with any number, height and width of pictures.
+
+    Args:
+        network: In eval mode, on the CPU.
+        preparation: Its channels and size serve as the example.
+    """
+    shape = (2, preparation.channels, preparation.height, 2 * preparation.width)
+    free = torch.export.Dim.DYNAMIC
+    exporter_log = logging.getLogger("torch.onnx")
+    level = exporter_log.level
+    exporter_log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+            program = torch.onnx.export(
+                network,
+                (torch.zeros(shape),),
+                dynamo=True,
+                verbose=False,
+                input_names=["picture"],
+                output_names=["logits"],
+                dynamic_shapes=({0: free, 2: free, 3: free},),
+                opset_version=OPSET,
+            )
+    finally:
+        exporter_log.setLevel(level)
+    if program is None:
+        raise TrainError(
+            "the network could not be exported", "torch gave no ONNX program", "Report this"
+        )
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def check_parity(
+    network: nn.Module,
+    model: bytes,
+    *,
+    pictures: Sequence[Image],
+    preparations: Sequence[Preparation],
+) -> dict[str, float]:
+    """The greatest difference in probability between torch and ONNX Runtime, by size.
+
+    Args:
+        network: In eval mode, on the CPU.
+        model: Its ONNX file.
+        pictures: Real pictures.
+        preparations: The sizes to try.
+
+    Raises:
+        TrainError: A difference above 1e-4, or one that is no number.
+    """
+    engine = create_engine("onnxruntime", model)
+    found: dict[str, float] = {}
+    for preparation in preparations:
+        batch = np.concatenate([prepare(picture, preparation) for picture in pictures])
+        with torch.inference_mode():
+            ours = network(torch.from_numpy(batch)).sigmoid()
+        theirs = torch.from_numpy(engine.run(batch)).sigmoid()
+        size = f"{preparation.height}x{preparation.width}"
+        found[size] = float((ours - theirs).abs().max())
+        if not found[size] <= TOLERANCE:
+            raise TrainError(
+                f"the export at {size} differs from the network by {found[size]:.2g}",
+                f"at most {TOLERANCE:g} in probability is allowed",
+                "Nothing was written. Use the versions of torch and onnxruntime in constraints.txt",
+            )
+    return found
+
+
+def parity_preparations(preparation: Preparation, divisor: int) -> tuple[Preparation, ...]:
+    """Three sizes: the network's own, its double, and one that is not square."""
+    side = max(preparation.height, divisor)
+    sizes = ((side, preparation.width), (2 * side, 2 * side), (side + divisor, 2 * side))
+    channels, mean, std = preparation.channels, preparation.mean, preparation.std
+    return tuple(Preparation(h, w, channels, mean, std) for h, w in sizes)
+
+
+def export(
+    run: Run,
+    path: str | Path,
+    *,
+    data: str | Path,
+    licence: str = NOT_STATED,
+    progress: Callable[[Sequence[Any]], Iterable[Any]] | None = None,
+) -> Card:
+    """Score a run on its test part and write its bundle, only if ONNX Runtime answers as torch.
+
+    Args:
+        run: A finished run.
+        path: The bundle's file, ending in ``.busi``; its stem is the bundle's name.
+        data: Data set or cache with the test pictures; 8 of them serve the check of parity.
+        licence: Of the weights; it depends on what the training data allow.
+        progress: Wraps the pictures, as ``tqdm`` does.
+
+    Returns:
+        The bundle's card.
+
+    Raises:
+        TrainError: The run is not finished, or the answers differ.
+        DataError: The data do not hold the test pictures, or hold altered ones.
+        BundleError: The path does not end in ``.busi``.
+    """
+    path = bundle_path(path)
+    network, preparation = run.network(), run.config.data.preparation
+    samples = read_samples(data, run.split.test, progress=progress)
+    check_hashes(samples, run.split.pictures)
+    card = describe(run, network, name=path.stem)
+    model = to_onnx(network, preparation)
+    pictures = [sample.image for sample in samples[:PARITY_PICTURES]]
+    sizes = parity_preparations(preparation, card.divisor)
+    parity = check_parity(network, model, pictures=pictures, preparations=sizes)
+    found = score(network_predictor(network, preparation), samples, name=card.name)
+    dataset = dataset_of(data)
+    card = replace(
+        card,
+        limits=limits_of(dataset),
+        training={"dataset": name_of(dataset), **card.training},
+        licence=licence,
+        model_sha256=sha256_of(model),
+        parity=parity,
+        metrics=found.to_dict()["models"][card.name],
+        metrics_grid=grid_of(data),
+    )
+    write_bundle(path, model, card=card)
+    return card
+
+
+def limits_of(dataset: DatasetSpec | str) -> tuple[str, ...]:
+    """What the card says of a data set's limits: its description's words, or that there are none.
+
+    Args:
+        dataset: Its description, or its name where only a cache is there.
+    """
+    known = {spec.name: spec for spec in DATASETS}
+    spec = known.get(dataset) if isinstance(dataset, str) else dataset
+    name = name_of(dataset)
+    if spec is not None and spec.limits:
+        return spec.limits
+    return (f"Trained on the data set '{name}', whose limits are not stated.",)
+
+
+def describe(run: Run, network: nn.Module, *, name: str) -> Card:
+    """The card of a run, as far as the run itself decides it.
+
+    Args:
+        run: A finished run.
+        network: Its network.
+        name: The bundle's name.
+    """
+    entry, preparation = find_model(run.config.model.name), run.config.data.preparation
+    return Card(
+        name=name,
+        model={"name": entry.name, **model_options(network)},
+        model_sha256="",
+        preparation=preparation,
+        divisor=entry.divisor,
+        parameters=count_parameters(network),
+        macs=count_macs(network, (preparation.channels, *preparation.shape)),
+        parity={},
+        training=training_facts(run),
+        test_pictures={name: run.split.pictures[name] for name in run.split.test},
+        metrics={},
+        metrics_grid="",
+        suraksha_version=suraksha.__version__,
+    )

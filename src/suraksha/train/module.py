@@ -1,0 +1,110 @@
+"""One training step, for Lightning."""
+
+from __future__ import annotations
+
+import math
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+
+from suraksha.data.augment import augment, build_augmentation
+from suraksha.data.loaders import Batch
+from suraksha.imaging.prepare import standardise
+from suraksha.metrics.overlap import Counts
+from suraksha.models.zoo import create_model
+from suraksha.train.config import OptimConfig, TrainConfig
+from suraksha.train.losses import loss
+
+STEP_SEED = 1_000_003
+
+
+def count_pixels(logits: Tensor, truth: Tensor) -> Tensor:
+    """(tp, fp, fn, tn) of a batch at probability 0.5, int64."""
+    found, there = logits > 0, truth > 0
+    tp = (found & there).sum()
+    fp, fn = found.sum() - tp, there.sum() - tp
+    return torch.stack([tp, fp, fn, truth.numel() - tp - fp - fn])
+
+
+def learning_rate_factor(optim: OptimConfig, progress: float) -> float:
+    """The learning rate at a time (in epochs, 0 to ``epochs``) as a share of the greatest."""
+    if progress < optim.warmup_epochs:
+        return progress / optim.warmup_epochs
+    if optim.schedule == "constant":
+        return 1.0
+    share = (progress - optim.warmup_epochs) / max(optim.epochs - optim.warmup_epochs, 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+class SegmentationModule(pl.LightningModule):
+    """A network, its loss and its schedule.
+
+    Args:
+        config: The run's config.
+        steps_per_epoch: Batches in an epoch.
+    """
+
+    def __init__(self, config: TrainConfig, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.config, self.steps_per_epoch = config, steps_per_epoch
+        network = create_model(
+            config.model.name,
+            in_channels=config.data.channels,
+            options=config.model.options,
+        )
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.augmentation = build_augmentation(config.augment)
+        self.totals: dict[str, tuple[Tensor, Tensor, int]] = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Tie the batch's randomness to seed and step alone, so that a resumed run repeats it.
+
+        Once an epoch would not do: a data loader draws a number of its own when it starts, which
+        Lightning lets happen before the epoch's hook or after it.
+        """
+        torch.manual_seed(self.config.seed + STEP_SEED * (self.global_step + 1))
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch, augmented."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch as it is."""
+        return self._step(batch, "validation")
+
+    def _step(self, batch: Batch, part: str) -> Tensor:
+        pictures = batch[0].float() / 255
+        masks = batch[1].float()
+        if part == "train" and self.augmentation is not None:
+            pictures, masks = augment(self.augmentation, pictures, masks=masks)
+        inputs = standardise(pictures, self.config.data.preparation)
+        logits = self.network(inputs.contiguous(memory_format=torch.channels_last))
+        value = loss(logits, masks, spec=self.config.loss)
+        old = self.totals.get(part)
+        counts, summed = count_pixels(logits.detach(), masks), value.detach() * len(masks)
+        self.totals[part] = (
+            (counts, summed, len(masks))
+            if old is None
+            else (old[0] + counts, old[1] + summed, old[2] + len(masks))
+        )
+        return value
+
+    def take_totals(self, part: str) -> tuple[Counts, float] | None:
+        """(pixel counts, mean loss) of the epoch so far; the count begins anew. None if empty."""
+        total = self.totals.pop(part, None)
+        if total is None:
+            return None
+        return Counts(*(int(n) for n in total[0])), float(total[1]) / total[2]
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with the schedule of the recipe, by step."""
+        optim = self.config.optim
+        adamw = torch.optim.AdamW(
+            self.network.parameters(), lr=optim.learning_rate, weight_decay=optim.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            adamw, lambda step: learning_rate_factor(optim, (step + 1) / self.steps_per_epoch)
+        )
+        return {"optimizer": adamw, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,25 @@
+"""The curves are a picture, also of a run without validation."""
+
+import numpy as np
+from PIL import Image as PilImage
+
+from suraksha.train.curves import draw_curves
+
+
+def test_curves_are_drawn_and_differ(tmp_path):
+    watched = [
+        {"epoch": n, **{f"{p}_{k}": 1 / n for p in ("train", "validation") for k in KEYS}}
+        for n in (1.0, 2.0, 3.0)
+    ]
+    alone = [{k: v for k, v in row.items() if "validation" not in k} for row in watched]
+    pixels = []
+    for name, rows in (("a", watched), ("b", alone)):
+        draw_curves(rows, tmp_path / f"{name}.png", title="a run")
+        with PilImage.open(tmp_path / f"{name}.png") as picture:
+            pixels.append(np.asarray(picture.convert("L")))
+    assert {p.name for p in tmp_path.iterdir()} == {"a.png", "b.png"}
+    assert pixels[0].std() > 5
+    assert (pixels[0] != pixels[1]).any()
+
+
+KEYS = ("loss", "accuracy", "dice")

@@ -1,0 +1,140 @@
+"""Evaluation: the table, its parts, and the guard against the wrong pictures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from suraksha.data.cache import CacheItem
+from suraksha.data.samples import Sample, check_hashes, read_samples
+from suraksha.errors import DataError
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.train.evaluate import evaluate, score
+
+
+def sample(number, *, normal=False, consistent=True, shape=(60, 80)):
+    phantom = sample_phantom(1, number, shape=shape)
+    item = CacheItem(
+        name=f"p{number}",
+        label="normal" if normal else "benign",
+        normal=normal,
+        group=str(number),
+        picture_sha256="0" * 64,
+        mask_sha256="0" * 64,
+        height=shape[0],
+        width=shape[1],
+        consistent=consistent,
+    )
+    truth = np.zeros(shape, bool) if normal else phantom.mask
+    return Sample(item, phantom.image, truth)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return [sample(0), sample(2, consistent=False), sample(5), sample(3, normal=True)]
+
+
+def part(found, model, name):
+    return next(r.summary for r in found.rows if (r.model, r.part) == (model, name))
+
+
+def test_a_perfect_predictor_scores_one_everywhere(samples):
+    truths = {id(s.image): s.truth for s in samples}
+    found = score(lambda image: truths[id(image)].astype(np.float32), samples, name="oracle")
+    lesion = part(found, "oracle", "lesion")
+    assert (lesion.pictures, part(found, "oracle", "consistent").pictures) == (3, 2)
+    assert lesion.mean["dice"].value == lesion.pooled["iou"].value == 1
+    normal = part(found, "oracle", "normal")
+    assert (normal.left_out, normal.normals.with_prediction) == (1, 0)
+    assert found.community == {"iou": 1.0, "f1": 1.0}
+    nothing = part(found, "all background", "lesion")
+    assert nothing.mean["dice"].value == 0
+    background = sum(int((~s.truth).sum()) for s in samples[:3])
+    pixels = sum(s.truth.size for s in samples[:3])
+    assert nothing.pooled["accuracy"].value == pytest.approx(background / pixels)
+
+
+def test_a_predictor_that_marks_everything_is_caught_on_normals(samples):
+    found = score(lambda image: np.ones(image.shape, np.float32), samples, name="all")
+    normal = part(found, "all", "normal")
+    assert (normal.normals.with_prediction, normal.normals.pictures) == (1, 1)
+    assert part(found, "all", "lesion").mean["recall"].value == 1
+
+
+def test_the_mean_mask_row_is_there_when_training_masks_are(samples):
+    masks = [s.truth for s in samples[:3]]
+    found = score(
+        lambda image: np.zeros(image.shape, np.float32),
+        samples,
+        name="none",
+        training_masks=masks,
+    )
+    assert [r.model for r in found.rows if r.part == "lesion"] == [
+        "none",
+        "all background",
+        "mean mask",
+    ]
+    assert part(found, "mean mask", "lesion").mean["dice"].value > 0.2
+
+
+def test_the_threshold_is_at_least(samples):
+    for threshold, expected in ((0.5, 1), (0.51, 0)):
+        found = score(
+            lambda image: np.full(image.shape, 0.5, np.float32),
+            samples,
+            name="half",
+            threshold=threshold,
+        )
+        assert part(found, "half", "normal").normals.with_prediction == expected
+
+
+def test_a_run_and_its_bundle_score_alike(tiny_run, tiny_bundle, phantom_root):
+    run = evaluate(tiny_run, phantom_root)
+    bundle = evaluate(load_segmenter(tiny_bundle), phantom_root)
+    assert run.facts["grid"] == bundle.facts["grid"] == "native"
+    for mine, theirs in zip(run.scores, bundle.scores, strict=True):
+        assert mine.name == theirs.name
+        assert mine.dice == pytest.approx(theirs.dice, abs=1e-3, nan_ok=True)
+    record = json.loads(json.dumps(run.to_dict(), allow_nan=False))
+    assert record["models"]["suraksha"]["lesion"]["pictures"] == len(tiny_run.split.test)
+    assert record["split_sha256"] == tiny_run.split.sha256
+
+
+def test_a_cache_is_scored_at_its_size_and_all_means_all(tiny_run, phantom_cache):
+    found = evaluate(tiny_run, phantom_cache, everything=True)
+    assert found.facts["grid"] == "32x32"
+    assert found.facts["pictures_scored"] == 18
+    assert found.facts["scored_part"] == "all"
+
+
+def test_other_pictures_are_refused(tiny_run, phantom_cache, tmp_path):
+    chosen = read_samples(phantom_cache, tiny_run.split.test)
+    check_hashes(chosen, tiny_run.split.pictures)
+    other = replace(chosen[0].item, picture_sha256="1" * 64)
+    with pytest.raises(DataError, match=r"1 pictures are not those.*unaltered copy"):
+        check_hashes(
+            [Sample(other, chosen[0].image, chosen[0].truth), *chosen[1:]],
+            tiny_run.split.pictures,
+        )
+    with pytest.raises(DataError):
+        evaluate(tiny_run, tmp_path)
+    with pytest.raises(DataError, match="it holds no"):
+        read_samples(phantom_cache, ["benign (1)"])
+
+
+@pytest.mark.busi
+def test_the_shipped_bundle_keeps_its_word_on_busi(busi_root):
+    """The card's numbers are those that the shipped file gives on the real test pictures."""
+    segment = load_segmenter()
+    found = evaluate(segment, busi_root)
+    for name, stated in segment.card.metrics.items():
+        now = part(found, segment.card.name, name)
+        assert now.pictures == stated["pictures"]
+        for kind in ("mean", "pooled"):
+            value = stated[kind]["dice"]["value"]
+            expected = float("nan") if value is None else value
+            now_value = getattr(now, kind)["dice"].value
+            assert now_value == pytest.approx(expected, abs=1e-3, nan_ok=True)
+    assert part(found, segment.card.name, "lesion").mean["dice"].value > 0.6
