@@ -1,0 +1,153 @@
+"""The verbs of the build side: ``models``, ``train``, ``evaluate`` and ``export``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from suraksha.cli.data import add_protocol, bar, first_number, patch_size, positive, protocol_number
+from suraksha.cli.render import evaluation_table, markdown_table
+from suraksha.files import write_text
+from suraksha.models.cost import count_macs, count_parameters
+from suraksha.models.diagram import draw_network
+from suraksha.models.suraksha import SurakshaSpec
+from suraksha.models.zoo import ZOO, create_model
+from suraksha.runtime.bundle import SUFFIX
+from suraksha.runtime.card import NOT_STATED
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.train.config import TrainConfig, list_recipes, load_recipe
+from suraksha.train.evaluate import evaluate
+from suraksha.train.export import export
+from suraksha.train.fit import train
+from suraksha.train.run import open_run
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``models``."""
+    parser.add_argument("--size", type=patch_size, default="C3", help="C1, C2, C3 or pixels")
+    parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the network suraksha")
+    parser.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def run_models(options: argparse.Namespace) -> int:
+    """List the networks with what they cost; draw one."""
+    if options.draw is not None:
+        draw_network(SurakshaSpec(), options.draw, size=options.size)
+    found = []
+    for entry in ZOO.values():
+        network = create_model(entry.name)
+        macs = count_macs(network, (1, options.size, options.size))
+        found.append({**asdict(entry), "parameters": count_parameters(network), "macs": macs})
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    head = ("model", "parameters", f"MACs at {options.size} px", "divisor", "source")
+    rows = [
+        (m["name"], f"{m['parameters']:,}", f"{m['macs']:,}", str(m["divisor"]), m["source"])
+        for m in found
+    ]
+    print(markdown_table(head, rows))
+    return 0
+
+
+def add_train(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``train``."""
+    parser.add_argument(
+        "recipe", metavar="RECIPE", help=f"a .toml file, or one of: {', '.join(list_recipes())}"
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="ROOT|CACHE")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUNS")
+    parser.add_argument("--size", type=patch_size, help="C1, C2, C3 or pixels")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's")
+    parser.add_argument("--training-seed", type=int, metavar="N", help="instead of the recipe's")
+    add_protocol(parser, default=None)
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train, or go on with a run that was stopped."""
+    config = configured(options)
+    run = train(
+        config, options.data, out=options.out, lists=options.lists, progress=not options.quiet
+    )
+    facts = {"run": str(run.folder), "config_sha256": config.sha256, **(run.finished or {})}
+    print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
+    return 0
+
+
+def configured(options: argparse.Namespace) -> TrainConfig:
+    """The recipe with what the command line changes."""
+    config = load_recipe(options.recipe)
+    data = config.data
+    if options.size is not None:
+        data = replace(data, size=options.size)
+    protocol = options.protocol or data.protocol
+    number = protocol_number(options, protocol)
+    if number is None and protocol != data.protocol:
+        number = first_number(protocol)
+    data = replace(data, protocol=protocol, number=data.number if number is None else number)
+    optim = config.optim
+    if options.epochs is not None:
+        optim = replace(optim, epochs=options.epochs)
+    seed = config.seed if options.training_seed is None else options.training_seed
+    return replace(config, data=data, optim=optim, seed=seed)
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``evaluate``."""
+    parser.add_argument("model", metavar="RUN|BUNDLE", help="a run's folder, or a bundle")
+    parser.add_argument(
+        "data", type=Path, metavar="DATA", help="a data set (scored at its own size) or a cache"
+    )
+    parser.add_argument("--all", action="store_true", help="every picture, not the test part")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Score a run or a bundle; print and write the table."""
+    is_run = Path(options.model).is_dir()
+    model = open_run(options.model) if is_run else load_segmenter(options.model)
+    found = evaluate(model, options.data, everything=options.all, progress=bar)
+    default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
+    out: Path = options.out or default
+    out.mkdir(parents=True, exist_ok=True)
+    facts = found.facts
+    stem = f"evaluation-{facts['grid']}" + (f"-all-{facts['scored_dataset']}" * options.all)
+    record = json.dumps(found.to_dict(), indent=2, allow_nan=False)
+    title = ", ".join(f"{key} {value}" for key, value in found.facts.items())
+    table = evaluation_table(found)
+    write_text(out / f"{stem}.json", record + "\n")
+    write_text(out / f"{stem}.md", f"{title}\n\n{table}\n")
+    pictures = [json.dumps(score.to_dict()) for score in found.scores]
+    write_text(out / f"{stem}-pictures.jsonl", "\n".join(pictures) + "\n")
+    print(record if options.json else f"{title}\n\n{table}\n\nwritten: {out / stem}.json, .md")
+    return 0
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``export``."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
+    parser.add_argument("bundle", type=Path, metavar=f"FILE{SUFFIX}", help="what to write")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="ROOT|CACHE", help="pictures for the check"
+    )
+    parser.add_argument("--licence", default=NOT_STATED, help="of the weights, for the card")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Score a run on its test part, then write its bundle if ONNX Runtime agrees with torch."""
+    card = export(
+        open_run(options.run),
+        options.bundle,
+        data=options.data,
+        licence=options.licence,
+        progress=bar,
+    )
+    facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}
+    print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
+    return 0

@@ -1,0 +1,172 @@
+"""Results as text: JSON lines, CSV, an HTML page, and tables in Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from html import escape
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from suraksha.core import Lesion
+from suraksha.metrics.bootstrap import Estimate
+from suraksha.metrics.summary import Summary, table_row
+
+if TYPE_CHECKING:
+    from suraksha.train.evaluate import Evaluation
+
+DIGITS = 4
+NOT_IN_RECORD = ("contour",)
+CSV_LESION = tuple(
+    f.name
+    for f in fields(Lesion)
+    if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
+)
+CSV_COLUMNS = ("image", "rows", "columns", *CSV_LESION, "bundle", "total_ms", "error", "made_by")
+
+
+def json_line(record: Mapping[str, Any]) -> str:
+    """A record on one line."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def lesion_record(lesion: Lesion) -> dict[str, Any]:
+    """A lesion as JSON takes it, without its contour, lengths to 0.0001."""
+    return {
+        f.name: _rounded(getattr(lesion, f.name))
+        for f in fields(Lesion)
+        if f.name not in NOT_IN_RECORD
+    }
+
+
+def _rounded(value: Any) -> Any:  # noqa: ANN401 - any field of a lesion
+    if isinstance(value, tuple):
+        return [_rounded(part) for part in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def size_text(lesion: Mapping[str, Any]) -> str:
+    """``12.3 x 8.1 mm``, or ``134 x 90 px`` where the spacing is unknown."""
+    if lesion["long_axis_mm"] is None:
+        return f"{lesion['long_axis_px']:.0f} x {lesion['short_axis_px']:.0f} px"
+    return f"{lesion['long_axis_mm']:.1f} x {lesion['short_axis_mm']:.1f} mm"
+
+
+def picture_line(record: Mapping[str, Any]) -> str:
+    """One line on one picture, for people."""
+    if "error" in record:
+        return f"{record['image']}: FAILED"
+    lesions = [f"{size_text(x)} (confidence {x['confidence']:.2f})" for x in record["lesions"]]
+    return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}"
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """A row a lesion; a picture without one, or that failed, has a row of its own."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for record in records:
+        picture = {key: record.get(key) for key in ("image", "bundle", "error")}
+        picture["made_by"] = "Suraksha, research use only"
+        if "shape" in record:
+            picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
+            picture["total_ms"] = record["latency_ms"]["total"]
+        for lesion in record.get("lesions") or [{}]:
+            writer.writerow({**picture, **lesion})
+    return text.getvalue()
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Suraksha results</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.4 sans-serif; margin: 1rem; background: #111; color: #eee; }}
+.warn {{ background: #fc3; color: #000; padding: .5rem; font-weight: bold; }}
+main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }}
+figure {{ margin: 0; background: #222; padding: .5rem; }}
+img {{ max-width: 100%; height: auto; }}
+td, th {{ padding: 0 .5rem 0 0; text-align: left; }}
+.failed {{ color: #f99; }}
+</style></head><body>
+<h1>Suraksha results</h1>
+<p class="warn">Research use only. {intended_use}</p>
+<p>{count} pictures. Files: results.jsonl, results.csv, and a mask and an overlay for each.</p>
+<main>
+{figures}
+</main></body></html>
+"""
+
+
+def html_page(records: Sequence[Mapping[str, Any]], intended_use: str) -> str:
+    """A page with the overlays and the lesions; it loads nothing from elsewhere."""
+    return PAGE.format(
+        intended_use=escape(intended_use),
+        count=len(records),
+        figures="\n".join(_figure(record) for record in records),
+    )
+
+
+def _figure(record: Mapping[str, Any]) -> str:
+    name = escape(record["image"])
+    if "error" in record:
+        return f'<figure><p class="failed">{name}: {escape(record["error"])}</p></figure>'
+    lesions = "".join(
+        f"<tr><td>{x['label']}</td><td>{size_text(x)}</td><td>{x['confidence']:.2f}</td>"
+        f"<td>{'yes' if x['taller_than_wide'] else 'no'}</td></tr>"
+        for x in record["lesions"]
+    )
+    table = (
+        "<table><tr><th>lesion</th><th>size</th><th>confidence</th><th>taller than wide</th></tr>"
+        f"{lesions}</table>"
+        if lesions
+        else "<p>no lesion found</p>"
+    )
+    source = quote(record["overlay"])
+    return (
+        f'<figure><img loading="lazy" src="{source}" alt="overlay of {name}">'
+        f"<figcaption>{name}{table}<small>bundle {escape(record['bundle'])}, network "
+        f"{escape(record['model_sha256'][:12])}</small></figcaption></figure>"
+    )
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """``0.735 (0.700-0.770)``, or a dash where there is no number."""
+    if not math.isfinite(estimate.value):
+        return "-"
+    digits = 1 if abs(estimate.value) > 2 else 3
+    value, low, high = (f"{x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low}-{high})"
+
+
+def normals_text(summary: Summary) -> str:
+    """Flagged of normal pictures, or a dash where there are none."""
+    normals = summary.normals
+    return f"{normals.with_prediction} of {normals.pictures}" if normals.pictures else "-"
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """The rows of an evaluation with 95 % intervals, as Markdown."""
+    head = ["model", "part", "pictures"]
+    rows = []
+    for row in evaluation.rows:
+        cells = table_row(row.summary)
+        head = ["model", "part", "pictures", *cells, "normals flagged"]
+        # without a lesion anywhere, every overlap is 0 or undefined and says nothing
+        no_lesion = row.summary.normals.pictures == row.summary.pictures
+        figures = [
+            "-" if no_lesion and title != "pooled accuracy" else estimate_text(cell)
+            for title, cell in cells.items()
+        ]
+        first = [row.model, row.part, str(row.summary.pictures)]
+        rows.append([*first, *figures, normals_text(row.summary)])
+    return markdown_table(head, rows)

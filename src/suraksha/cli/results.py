@@ -1,0 +1,156 @@
+"""The results folder of ``segment``: which pictures, which names, and nothing of others' lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suraksha.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+LINES = "results.jsonl"
+OWN = ("results.csv", "report.html")
+KINDS = ("mask", "overlay")
+# stands near the start of each file that segment writes, by which it knows its own
+MARK = b"uraksha"
+HEAD_BYTES = 1024
+# how segment and BUSI name what is no picture of a patient
+NO_PICTURE = re.compile(r"_mask(_\d+)?$|_overlay$")
+Record = dict[str, Any]
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that any file can hold: bytes that are no UTF-8 are written as hex."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The files given and the pictures of the folders given, in order; and what was left out.
+
+    In folders, masks and overlays (``*_mask``, ``*_mask_1``, ``*_overlay``) are left out. A file is
+    taken as it is given, whatever its name: an unusable one is reported with its own error. So is a
+    folder without a picture.
+
+    Raises:
+        InputError: No picture at all.
+    """
+    found: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in SUFFIXES]
+        pictures = [f for f in inside if not NO_PICTURE.search(f.stem)]
+        left_out += [f for f in inside if NO_PICTURE.search(f.stem)]
+        found += pictures or [path]
+    if not [path for path in found if not path.is_dir()]:
+        raise InputError(
+            "there is nothing to segment",
+            f"no picture ({', '.join(SUFFIXES)}) lies in {', '.join(map(shown, paths))}",
+            "Give pictures, or a folder that holds some",
+        )
+    return list({path.absolute(): path for path in found}.values()), left_out
+
+
+def earlier_records(out: Path) -> list[Record]:
+    """What ``segment`` wrote into a folder before.
+
+    Raises:
+        InputError: A ``results.jsonl`` that is not its own.
+    """
+    path = out / LINES
+    if not path.is_file():
+        return []
+    try:
+        records = [json.loads(line) for line in path.read_bytes().splitlines() if line.strip()]
+        if any(not isinstance(r, dict) or not isinstance(r.get("image"), str) for r in records):
+            raise ValueError("a line is no record of a picture")
+        return list({_place(record): record for record in records}.values())
+    except ValueError as error:
+        raise InputError(
+            f"{shown(path)} cannot be gone on with",
+            f"it is not what 'suraksha segment' writes ({error})",
+            "Choose another --out, or move that file away",
+        ) from error
+
+
+def output_names(pictures: Sequence[Path], earlier: Sequence[Record] = ()) -> list[str]:
+    """A name for each picture's files: its stem, with a number where two would be alike.
+
+    A picture that an earlier call segmented keeps its name; other pictures' names stay taken.
+    """
+    old = {_place(record): _name(record) for record in earlier if _name(record)}
+    again = {source_of(path) for path in pictures}
+    used = {name.casefold() for place, name in old.items() if place not in again}
+    stems = {shown(path.stem).casefold() for path in pictures}
+    names = []
+    for path in pictures:
+        stem = shown(path.stem)
+        name, number = old.get(source_of(path), stem), 1
+        while name.casefold() in used:
+            number += 1
+            candidate = f"{stem}-{number}"
+            name = candidate if candidate.casefold() not in stems else name
+        used.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def refuse_to_overwrite(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder in which files of others would be replaced, such as a data set's masks.
+
+    Raises:
+        InputError: Files with the names of the results that ``segment`` did not write.
+    """
+    wanted = [out / f"{name}_{kind}.png" for name in names for kind in KINDS]
+    others = [path.name for path in (*wanted, *(out / name for name in OWN)) if not is_ours(path)]
+    if others:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        raise InputError(
+            f"{shown(out)} holds files that the results would replace",
+            f"{', '.join(others[:3])}{more} are not from 'suraksha segment'",
+            "Choose another --out; a folder of its own is best",
+        )
+
+
+def is_ours(path: Path) -> bool:
+    """Whether nothing is lost if ``segment`` writes here: nothing is there, or it wrote it."""
+    try:
+        with path.open("rb") as file:
+            return MARK in file.read(HEAD_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
+def remove_outputs(out: Path, name: str) -> None:
+    """Remove what an earlier call wrote for a picture that cannot be read any more."""
+    for kind in KINDS:
+        path = out / f"{name}_{kind}.png"
+        if path.exists() and is_ours(path):
+            path.unlink()
+
+
+def kept(earlier: Sequence[Record], pictures: Sequence[Path]) -> list[Record]:
+    """The earlier records of pictures that are not segmented again."""
+    again = {source_of(path) for path in pictures}
+    return [record for record in earlier if _place(record) not in again]
+
+
+def source_of(path: Path) -> str:
+    """The absolute path of a picture, by which calls from different folders tell pictures apart."""
+    return shown(path.absolute())
+
+
+def _place(record: Mapping[str, Any]) -> str:
+    return str(record.get("source", record["image"]))
+
+
+def _name(record: Mapping[str, Any]) -> str:
+    return str(record.get("mask", "")).removesuffix("_mask.png")

@@ -1,0 +1,190 @@
+"""The verbs of the run side: ``segment`` and ``info``. They never load torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as PilImage
+from PIL.PngImagePlugin import PngInfo
+from tqdm import tqdm
+
+import suraksha
+from suraksha.cli.app import EXTRAS
+from suraksha.cli.render import (
+    csv_text,
+    html_page,
+    json_line,
+    lesion_record,
+    picture_line,
+)
+from suraksha.cli.results import (
+    LINES,
+    Record,
+    earlier_records,
+    find_pictures,
+    kept,
+    output_names,
+    refuse_to_overwrite,
+    remove_outputs,
+    shown,
+    source_of,
+)
+from suraksha.core import Result, Spacing
+from suraksha.errors import InputError, SurakshaError
+from suraksha.files import write_bytes, write_text
+from suraksha.imaging.overlay import overlay
+from suraksha.imaging.read import read_image
+from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
+from suraksha.runtime.engines import AUTO, ENGINES
+from suraksha.runtime.segmenter import Segmenter, load_segmenter
+
+
+def add_segment(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``segment``."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures or folders")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
+    parser.add_argument("--bundle", help=f"name or .busi file (default: {DEFAULT_BUNDLE})")
+    parser.add_argument("--spacing", type=millimetres, metavar="MM", help="millimetres per pixel")
+    parser.add_argument("--engine", default=AUTO, choices=(AUTO, *ENGINES))
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine")
+    parser.add_argument("--json", action="store_true", help="print the JSON lines")
+
+
+def run_segment(options: argparse.Namespace) -> int:
+    """Segment pictures; 1 if any of them failed.
+
+    Records of earlier calls into the same folder stay, but for pictures that are segmented again.
+    """
+    pictures, left_out = find_pictures(options.paths)
+    segment = load_segmenter(options.bundle, engine=options.engine, threads=options.threads)
+    earlier = earlier_records(options.out)
+    names = output_names(pictures, earlier)
+    refuse_to_overwrite(options.out, names)
+    options.out.mkdir(parents=True, exist_ok=True)
+    new = []
+    with (options.out / LINES).open("a", encoding="utf-8") as lines:
+        bar = tqdm(pictures, unit="picture", disable=None, leave=False)
+        for path, name in zip(bar, names, strict=True):
+            record = _segment_one(segment, path, spacing=options.spacing, out=options.out / name)
+            new.append(record)
+            lines.write(json_line(record) + "\n")
+            lines.flush()
+            bar.clear()
+            print(json_line(record) if options.json else picture_line(record), flush=True)
+    records = [*kept(earlier, pictures), *new]
+    write_text(options.out / LINES, "".join(json_line(record) + "\n" for record in records))
+    write_text(options.out / "results.csv", csv_text(records))
+    write_text(options.out / "report.html", html_page(records, segment.card.intended_use))
+    return _conclude(new, left_out, options.out, segment.card.name)
+
+
+def _conclude(records: Sequence[Record], left_out: Sequence[Path], out: Path, bundle: str) -> int:
+    failed = [record for record in records if "error" in record]
+    for record in failed:
+        print(f"suraksha: {record['image']}: {record['error']}", file=sys.stderr)
+    masks = f", {len(left_out)} masks and overlays left out" if left_out else ""
+    print(
+        f"{len(records) - len(failed)} of {len(records)} pictures segmented with {bundle}, "
+        f"{len(failed)} failed{masks}. Results: {shown(out / 'report.html')}. Research use only.",
+        file=sys.stderr,
+    )
+    return 1 if failed else 0
+
+
+def millimetres(text: str) -> Spacing:
+    """The spacing that ``--spacing`` gives."""
+    try:
+        return Spacing.square(float(text))
+    except (ValueError, InputError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _segment_one(
+    segment: Segmenter, path: Path, *, spacing: Spacing | None, out: Path
+) -> dict[str, Any]:
+    """Segment one picture and write its files; what to say of it, an ``error`` included."""
+    try:
+        result = segment(read_image(path, spacing=spacing))
+        mask = out.with_name(f"{out.name}_mask.png")
+        drawn = out.with_name(f"{out.name}_overlay.png")
+        write_bytes(mask, _png(result.mask.astype(np.uint8) * 255))
+        write_bytes(drawn, _png(overlay(result.image, result.mask, lesions=result.lesions)))
+    except (SurakshaError, OSError, MemoryError) as error:
+        remove_outputs(out.parent, out.name)
+        why = "the memory does not suffice. Give a smaller picture"
+        text = why if isinstance(error, MemoryError) else str(error)
+        return {"image": shown(path), "source": source_of(path), "error": shown(text)}
+    return _record(path, result, mask=mask.name, overlay=drawn.name)
+
+
+def _record(path: Path, result: Result, *, mask: str, overlay: str) -> dict[str, Any]:
+    spacing = result.image.spacing
+    return {
+        "image": shown(path),
+        "source": source_of(path),
+        "shape": list(result.image.shape),
+        "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
+        "lesions": [lesion_record(lesion) for lesion in result.lesions],
+        "bundle": result.card.name,
+        "model_sha256": result.card.model_sha256,
+        "latency_ms": {stage: round(ms, 3) for stage, ms in result.latency_ms.items()},
+        "mask": mask,
+        "overlay": overlay,
+    }
+
+
+def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
+    file, info = BytesIO(), PngInfo()
+    info.add_text("Software", "Suraksha, research use only")
+    PilImage.fromarray(pixels).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def add_info(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``info``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run_info(options: argparse.Namespace) -> int:
+    """Say what is installed."""
+    info = {
+        "version": suraksha.__version__,
+        "python": platform.python_version(),
+        "bundles": list(_bundles()),
+        "engines": list(ENGINES),
+        "extras": {name: all(map(find_spec, modules)) for name, modules in EXTRAS.items()},
+    }
+    if options.json:
+        print(json.dumps(info, indent=2))
+        return 0
+    print(f"suraksha {info['version']}, Python {info['python']}. Research use only.")
+    for bundle in _bundles():
+        print(f"bundle {bundle['name']}: {bundle['parameters']} parameters, {bundle['sha256']}")
+    print(f"engines: {', '.join(ENGINES)}")
+    for name, modules in EXTRAS.items():
+        print(f"extra [{name}]: {'found' if all(map(find_spec, modules)) else 'not installed'}")
+    return 0
+
+
+def _bundles() -> Iterator[dict[str, Any]]:
+    for name in BUNDLES:
+        bundle = read_bundle(name)
+        card = bundle.card
+        yield {
+            "name": name,
+            "default": name == DEFAULT_BUNDLE,
+            "sha256": bundle.sha256,
+            "parameters": card.parameters,
+            "macs": card.macs,
+            "size": list(card.preparation.shape),
+            "intended_use": card.intended_use,
+        }
