@@ -44,15 +44,6 @@ def busi_root() -> Path:
     return BUSI
 
 
-@pytest.fixture(scope="session")
-def community_lists() -> Path:
-    """The folder of the community's list files, where the data are beside the checkout."""
-    lists = SHARED / "splits"
-    if not (lists / "busi_train1.txt").is_file():
-        pytest.skip("the community's list files are not here")
-    return lists
-
-
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
     """No setting of the machine leaks into a test."""
