@@ -123,7 +123,11 @@ def test_broken_off_download_goes_on_in_the_next_call(server, tmp_path, archive)
         fetch("busi", server.url, folder=tmp_path / "d")
     (part,) = (tmp_path / "d").iterdir()
     assert part.name.endswith(".part")
-    server.cut, server.ranges = None, True
+    server.cut, server.ranges, server.status = None, True, 429
+    with pytest.raises(DataError, match="429"):
+        fetch("busi", server.url, folder=tmp_path / "d")
+    assert part.stat().st_size == 1000, "a refusal of the server costs nothing that came before"
+    server.status = 0
     server.asked.clear()
     fetch("busi", server.url, folder=tmp_path / "d")
     assert server.asked == ["bytes=1000-"]

@@ -144,8 +144,6 @@ def _download(url: str, part: Path, progress: Bytes | None) -> None:
                     return
                 part.unlink()
                 continue
-            if error.code < 500:
-                part.unlink(missing_ok=True)
             raise _failed(url, f"the server answered {error.code} {error.reason}") from error
         except DataError:
             part.unlink(missing_ok=True)
@@ -159,7 +157,9 @@ def _download(url: str, part: Path, progress: Bytes | None) -> None:
 
 def _failed(url: str, why: str) -> DataError:
     return DataError(
-        f"{url} could not be fetched", why, "Run the same command again; it goes on where it ended"
+        f"{url} could not be fetched",
+        why,
+        "Check the URL, then run the same command again; it goes on where it ended",
     )
 
 
