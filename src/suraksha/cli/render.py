@@ -80,6 +80,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+NOTICE = "Research use only."
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Suraksha results</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -89,11 +90,13 @@ body {{ font: 16px/1.4 sans-serif; margin: 1rem; background: #111; color: #eee; 
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }}
 figure {{ margin: 0; background: #222; padding: .5rem; }}
 img {{ max-width: 100%; height: auto; }}
-td, th {{ padding: 0 .5rem 0 0; text-align: left; }}
+td, th {{ padding: 0 .5rem 0 0; text-align: left; white-space: nowrap; }}
+th {{ font-size: .8rem; }}
+figcaption {{ overflow-wrap: anywhere; }}
 .failed {{ color: #f99; }}
 </style></head><body>
 <h1>Suraksha results</h1>
-<p class="warn">Research use only. {intended_use}</p>
+<p class="warn">{notice} {intended_use}</p>
 <p>{count} pictures. Files: results.jsonl, results.csv, and a mask and an overlay for each.</p>
 <main>
 {figures}
@@ -104,7 +107,8 @@ td, th {{ padding: 0 .5rem 0 0; text-align: left; }}
 def html_page(records: Sequence[Mapping[str, Any]], intended_use: str) -> str:
     """A page with the overlays and the lesions; it loads nothing from elsewhere."""
     return PAGE.format(
-        intended_use=escape(intended_use),
+        intended_use=escape(intended_use.removeprefix(NOTICE).lstrip()),
+        notice=NOTICE,
         count=len(records),
         figures="\n".join(_figure(record) for record in records),
     )
