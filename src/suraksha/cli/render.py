@@ -90,7 +90,8 @@ body {{ font: 16px/1.4 sans-serif; margin: 1rem; background: #111; color: #eee; 
 main {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem; }}
 figure {{ margin: 0; background: #222; padding: .5rem; }}
 img {{ max-width: 100%; height: auto; }}
-td, th {{ padding: 0 .5rem 0 0; text-align: left; white-space: nowrap; }}
+td, th {{ padding: 0 .5rem 0 0; text-align: left; }}
+td {{ white-space: nowrap; }}
 th {{ font-size: .8rem; }}
 figcaption {{ overflow-wrap: anywhere; }}
 .failed {{ color: #f99; }}
