@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from suraksha.errors import BundleError, ModelError
+from suraksha.errors import BundleError, ModelError, UsageError
 from suraksha.imaging.prepare import THRESHOLD, Preparation
+from suraksha.measure.presence import PresenceRule
 
 CARD_FORMAT = 1
 INTENDED_USE = (
@@ -29,6 +30,9 @@ class Card:
         preparation: How a picture becomes the network's input.
         divisor: What divides the sides of the network's input.
         threshold: Probability from which a pixel is lesion.
+        presence: What a region of such pixels needs to stay in the mask.
+        presence_fit: On what that rule was fitted, the chosen point and the trade curve; empty
+            where it was not fitted.
         parameters: Trained numbers in the network.
         macs: Multiply-accumulates for one picture of the preparation's size.
         parity: Greatest difference between torch and ONNX Runtime at export, in probability.
@@ -53,6 +57,8 @@ class Card:
     preparation: Preparation
     divisor: int
     threshold: float = THRESHOLD
+    presence: PresenceRule = field(default_factory=PresenceRule)
+    presence_fit: Mapping[str, Any] = field(default_factory=dict)
     parameters: int
     macs: int
     parity: Mapping[str, float]
@@ -92,7 +98,7 @@ class Card:
 
 
 def read_card(text: str) -> Card:
-    """A card from the text of ``card.json``.
+    """A card from the text of ``card.json``; one without a presence rule keeps every region.
 
     Raises:
         BundleError: No JSON, a key missing or unknown, or a value that does not fit.
@@ -104,8 +110,10 @@ def read_card(text: str) -> Card:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
         table["preparation"] = Preparation(**table["preparation"])
         table["limits"] = tuple(table["limits"])
+        table["presence"] = PresenceRule(**table.get("presence", {}))
+        table["presence_fit"] = dict(table.get("presence_fit", {}))
         return Card(**table)
-    except (ValueError, TypeError, KeyError, AttributeError, ModelError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ModelError, UsageError) as error:
         raise BundleError(
             "the bundle's card cannot be read",
             f"card.json does not fit: {error}",

@@ -12,6 +12,7 @@ from scipy.special import expit
 from suraksha.core import Image, Result
 from suraksha.imaging.prepare import prepare, restore
 from suraksha.measure import measure
+from suraksha.measure.presence import present
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, create_engine
@@ -45,7 +46,8 @@ class Segmenter:
 
         Returns:
             Mask and probability of the picture's own size, lesions, and milliseconds by stage:
-            ``prepare``, ``network``, ``restore``, ``measure``, ``total``.
+            ``prepare``, ``network``, ``restore``, ``measure``, ``total``. The mask holds the
+            regions that meet the card's presence rule; the probability is the whole map.
         """
         clock = [perf_counter()]
         batch = prepare(image, self.card.preparation)
@@ -53,7 +55,7 @@ class Segmenter:
         logits = self.engine.run(batch)
         clock.append(perf_counter())
         probability = _restored(logits, image)
-        mask = probability >= self.card.threshold
+        mask = present(probability, threshold=self.card.threshold, rule=self.card.presence)
         clock.append(perf_counter())
         lesions = measure(mask, image.spacing, probability=probability)
         clock.append(perf_counter())

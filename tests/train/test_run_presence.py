@@ -1,0 +1,139 @@
+"""A run keeps the presence rule that its validation part gave."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from suraksha.data.cache import open_cache
+from suraksha.data.samples import read_samples
+from suraksha.errors import TrainError
+from suraksha.measure.presence import PresenceRule
+from suraksha.runtime.bundle import read_bundle
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.train import run_presence
+from suraksha.train.evaluate import evaluate, network_predictor
+from suraksha.train.export import export
+from suraksha.train.fit import train
+from suraksha.train.presence_file import RunPresence
+from suraksha.train.run import open_run
+from suraksha.train.run_presence import write_presence
+
+
+@pytest.fixture(scope="module")
+def watched_config(tiny_config):
+    data = replace(tiny_config.data, protocol="clean", validation_share=0.4)
+    return replace(tiny_config, data=data, optim=replace(tiny_config.optim, epochs=1))
+
+
+@pytest.fixture(scope="module")
+def watched_run(watched_config, phantom_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("watched")
+    return train(watched_config, phantom_cache, out=out, progress=False)
+
+
+@pytest.fixture(scope="module")
+def ruled_run(watched_run, phantom_cache):
+    """The same run with a rule that empties about half of the test pictures."""
+    predict = network_predictor(watched_run.network(), watched_run.config.data.preparation)
+    samples = read_samples(phantom_cache, watched_run.split.test)
+    maps = [predict(sample.image) for sample in samples]
+    threshold = float(np.median(np.stack(maps)))
+    peak = float(np.median([probability.max() for probability in maps]))
+    return replace(
+        watched_run, presence=RunPresence(threshold, PresenceRule(peak), {"note": "by hand"})
+    )
+
+
+def test_the_rule_is_fitted_on_the_validation_part(watched_run, phantom_cache):
+    assert watched_run.split.validation
+    table = json.loads((watched_run.folder / "presence.json").read_text())
+    presence = watched_run.presence
+    assert table == {
+        "threshold": presence.threshold,
+        "peak": presence.rule.peak,
+        "least_area": presence.rule.least_area,
+        "fit": presence.fit,
+    }
+    labels = {item.name: item.normal for item in open_cache(phantom_cache).items}
+    assert presence.fit["pictures"] == len(watched_run.split.validation)
+    assert presence.fit["normals"] == sum(labels[n] for n in watched_run.split.validation)
+    assert presence.fit["part"] == "validation part of clean fold=0"
+    assert (presence.fit["dataset"], presence.fit["grid"]) == ("synthetic", "32x32")
+    with PilImage.open(watched_run.folder / "presence.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_batches_give_what_single_pictures_give(watched_run, phantom_cache, monkeypatch):
+    monkeypatch.setattr(run_presence, "BATCH", 4)
+    network, preparation = watched_run.network(), watched_run.config.data.preparation
+    names = [item.name for item in open_cache(phantom_cache).items][:9]
+    maps = list(
+        run_presence.probabilities(
+            network, open_cache(phantom_cache), names=names, preparation=preparation
+        )
+    )
+    predict = network_predictor(network, preparation)
+    for found, sample in zip(maps, read_samples(phantom_cache, names), strict=True):
+        np.testing.assert_allclose(found, predict(sample.image), atol=1e-5)
+
+
+def test_a_run_killed_in_the_fit_is_fitted_again(
+    watched_config, watched_run, phantom_cache, tmp_path, monkeypatch
+):
+    def killed(run, cache):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suraksha.train.fit.write_presence", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(watched_config, phantom_cache, out=tmp_path, progress=False)
+    run = open_run(tmp_path / watched_config.run_name)
+    assert (run.finished, run.presence) == (None, RunPresence())
+    monkeypatch.setattr("suraksha.train.fit.write_presence", write_presence)
+    again = train(watched_config, phantom_cache, out=tmp_path, progress=False)
+    assert again.finished["epochs"] == 1
+    assert again.presence.rule == watched_run.presence.rule
+    assert again.presence.fit["pictures"] == watched_run.presence.fit["pictures"]
+
+
+def test_without_a_validation_part_there_is_no_rule(watched_run, phantom_cache, tmp_path):
+    split = watched_run.split
+    whole = replace(split, train=split.train + split.validation, validation=())
+    write_presence(replace(watched_run, split=whole, folder=tmp_path), open_cache(phantom_cache))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_rule_is_said_to_be_damaged(watched_run, tmp_path):
+    for name in ("config.toml", "split.json", "finished.json"):
+        (tmp_path / name).write_bytes((watched_run.folder / name).read_bytes())
+    assert open_run(tmp_path).presence == RunPresence()
+    (tmp_path / "presence.json").write_bytes(b"\xff nothing")
+    with pytest.raises(TrainError, match="is damaged"):
+        open_run(tmp_path)
+
+
+def test_run_and_bundle_score_with_the_rule_and_show_its_cost(ruled_run, phantom_cache, tmp_path):
+    card = export(ruled_run, tmp_path / "ruled.busi", data=phantom_cache)
+    assert read_bundle(tmp_path / "ruled.busi").card == card
+    assert (card.threshold, card.presence) == (
+        ruled_run.presence.threshold,
+        ruled_run.presence.rule,
+    )
+    assert card.presence_fit == {"note": "by hand"}
+    run = evaluate(ruled_run, phantom_cache)
+    bundle = evaluate(load_segmenter(tmp_path / "ruled.busi"), phantom_cache)
+    assert run.facts["presence"] == {"peak": card.presence.peak, "least_area": 0.0}
+    assert bundle.facts["presence"] == run.facts["presence"]
+    tables = run.to_dict()["models"]
+    assert list(tables) == [
+        "suraksha",
+        "suraksha, no presence rule",
+        "all background",
+        "mean mask",
+    ]
+    assert tables["suraksha"] != tables["suraksha, no presence rule"]
+    for part, stated in card.metrics.items():
+        now = bundle.to_dict()["models"]["ruled"][part]["pooled"]["dice"]["value"]
+        assert stated["pooled"]["dice"]["value"] == pytest.approx(now, abs=1e-3)
