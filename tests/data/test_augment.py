@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from suraksha.data.augment import AugmentSpec, augment, build_augmentation
+from suraksha.data.augment import Augmentation, AugmentSpec
 from suraksha.errors import ModelError
 
 EVERYTHING = AugmentSpec(
@@ -16,7 +16,19 @@ EVERYTHING = AugmentSpec(
     brightness=0.1,
     contrast=0.2,
     noise=0.02,
+    speckle=0.3,
+    gain=0.3,
+    attenuation=0.5,
+    shadow=0.5,
+    marks=0.5,
+    unmark=0.5,
+    paste=0.5,
 )
+
+
+def vary(spec, pictures, masks, *, soft=False):
+    varied = Augmentation(spec, soft=soft)(pictures, masks)
+    return varied.pictures, varied.masks
 
 
 def batch(count=6):
@@ -27,14 +39,27 @@ def batch(count=6):
 
 
 def test_nothing_switched_on_is_no_augmentation():
-    assert build_augmentation(AugmentSpec()) is None
+    pictures, masks = batch()
+    varied = Augmentation(AugmentSpec())(pictures, masks)
+    assert torch.equal(varied.pictures, pictures)
+    assert torch.equal(varied.masks, masks)
+    assert varied.source.tolist() == list(range(6))
+
+
+def test_soft_masks_stay_soft():
+    pictures, masks = batch()
+    spec = AugmentSpec(rotate_degrees=15)
+    torch.manual_seed(0)
+    _, soft = vary(spec, pictures, masks / 2, soft=True)
+    assert soft.unique().tolist() == [0.0, 0.5]
+    assert set(vary(spec, pictures, masks / 2)[1].unique().tolist()) == {0.0, 1.0}
 
 
 def test_shapes_ranges_and_input_are_kept():
     torch.manual_seed(0)
     pictures, masks = batch()
     before = pictures.clone()
-    varied, moved = augment(build_augmentation(EVERYTHING), pictures, masks=masks)
+    varied, moved = vary(EVERYTHING, pictures, masks)
     assert varied.shape == pictures.shape
     assert moved.shape == masks.shape
     assert 0 <= varied.min() <= varied.max() <= 1
@@ -48,7 +73,7 @@ def test_picture_and_mask_move_together():
     torch.manual_seed(1)
     spec = AugmentSpec(flip=0.5, rotate_degrees=20, translate=0.1, scale=0.3, shear_degrees=8)
     pictures, masks = batch(32)
-    varied, moved = augment(build_augmentation(spec), pictures, masks=masks)
+    varied, moved = vary(spec, pictures, masks)
     bright = (varied > 0.45).float()
     overlap = 2 * (bright * moved).sum() / (bright.sum() + moved.sum())
     assert overlap > 0.98
@@ -59,7 +84,7 @@ def test_grey_changes_leave_the_mask_alone():
     torch.manual_seed(2)
     spec = AugmentSpec(gamma=0.4, brightness=0.2, contrast=0.3, noise=0.05)
     pictures, masks = batch()
-    varied, moved = augment(build_augmentation(spec), pictures, masks=masks)
+    varied, moved = vary(spec, pictures, masks)
     assert torch.equal(moved, masks)
     assert not torch.equal(varied, pictures)
 
@@ -67,7 +92,7 @@ def test_grey_changes_leave_the_mask_alone():
 def test_a_flip_is_left_right():
     pictures, masks = batch(1)
     pictures[..., 0, :] = 0.9
-    varied, moved = augment(build_augmentation(AugmentSpec(flip=1.0)), pictures, masks=masks)
+    varied, moved = vary(AugmentSpec(flip=1.0), pictures, masks)
     torch.testing.assert_close(varied, pictures.flip(3))
     assert torch.equal(moved, masks.flip(3))
 
@@ -77,13 +102,23 @@ def test_the_seed_decides():
     drawn = []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
-        drawn.append(augment(build_augmentation(EVERYTHING), pictures, masks=masks)[0])
+        drawn.append(vary(EVERYTHING, pictures, masks)[0])
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 
 
 @pytest.mark.parametrize(
-    "fields", [{"flip": 1.5}, {"noise": -1.0}, {"scale": 1.0}, {"gamma": 1.0}, {"translate": -0.1}]
+    "fields",
+    [
+        {"paste": 1.5},
+        {"gain": 1.0},
+        {"speckle": -0.1},
+        {"flip": 1.5},
+        {"noise": -1.0},
+        {"scale": 1.0},
+        {"gamma": 1.0},
+        {"translate": -0.1},
+    ],
 )
 def test_specs_that_make_no_sense_are_refused(fields):
     with pytest.raises(ModelError, match=r"\[augment\]"):

@@ -1,8 +1,8 @@
-"""Augmentation on the batch, with kornia. Geometry moves picture and mask alike."""
+"""Augmentation on the batch: geometry and grey with kornia, ultrasound with our own."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 from kornia.augmentation import (
@@ -16,6 +16,7 @@ from kornia.augmentation import (
 )
 from torch import Tensor, nn
 
+from suraksha.data import ultrasound
 from suraksha.errors import ModelError
 
 
@@ -33,9 +34,16 @@ class AugmentSpec:
         brightness: Greatest shift of brightness, as a share of the range.
         contrast: Greatest change of contrast.
         noise: Standard deviation of added noise, as a share of the range.
+        speckle: Greatest standard deviation of multiplied, correlated noise.
+        gain: Greatest change of a smooth gain curve over depth.
+        attenuation: Greatest rate at which the picture darkens with depth.
+        shadow: Chance of a dark band below a random depth.
+        marks: Chance of drawn calipers and text.
+        unmark: Chance that thin bright marks are taken off.
+        paste: Chance that a picture without a lesion gets that of another.
 
     Raises:
-        ModelError: A negative value, a flip above 1 or a change of 1 or more.
+        ModelError: A negative value, a chance above 1 or a change of 1 or more.
     """
 
     flip: float = 0.0
@@ -47,11 +55,18 @@ class AugmentSpec:
     brightness: float = 0.0
     contrast: float = 0.0
     noise: float = 0.0
+    speckle: float = 0.0
+    gain: float = 0.0
+    attenuation: float = 0.0
+    shadow: float = 0.0
+    marks: float = 0.0
+    unmark: float = 0.0
+    paste: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
-        everything = (*shares, self.flip, self.rotate_degrees, self.shear_degrees, self.noise)
-        if min(everything) < 0 or max(shares) >= 1 or self.flip > 1:
+        changes = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
+        chances = (self.flip, self.shadow, self.marks, self.unmark, self.paste)
+        if min(astuple(self)) < 0 or max(*changes, self.gain) >= 1 or max(chances) > 1:
             raise ModelError(
                 f"{self} cannot be used",
                 "values are at least 0, changes stay below 1 and a chance is at most 1",
@@ -63,8 +78,66 @@ def _about_one(change: float) -> tuple[float, float]:
     return 1 - change, 1 / (1 - change)
 
 
-def build_augmentation(spec: AugmentSpec) -> nn.Module | None:
-    """The augmentation, or None where nothing is switched on."""
+@dataclass(frozen=True, slots=True)
+class Varied:
+    """A batch as the network sees it.
+
+    Args:
+        pictures: (N, C, h, w) in 0..1.
+        masks: (N, 1, h, w) in 0..1.
+        source: (N,) int64: the picture of the batch whose lesion, and class, each one shows.
+    """
+
+    pictures: Tensor
+    masks: Tensor
+    source: Tensor
+
+
+class Augmentation(nn.Module):
+    """Varies batches: first whose lesion is where, then geometry and grey, then the scanner's part.
+
+    Args:
+        spec: How much.
+        soft: Whether masks keep values between 0 and 1; else they are cut at 0.5.
+    """
+
+    def __init__(self, spec: AugmentSpec, *, soft: bool = False) -> None:
+        super().__init__()
+        self.spec, self.soft = spec, soft
+        self.kornia = _kornia(spec)
+
+    @torch.no_grad()
+    def forward(self, pictures: Tensor, masks: Tensor) -> Varied:
+        """A varied batch of the same shapes; the input stays as it was.
+
+        Places that come from outside the picture are black and no lesion.
+
+        Args:
+            pictures: (N, C, h, w) in 0..1.
+            masks: (N, 1, h, w) in 0..1.
+        """
+        spec, source = self.spec, torch.arange(len(pictures), device=pictures.device)
+        if spec.paste:
+            pictures, masks, source = ultrasound.paste_lesions(pictures, masks, chance=spec.paste)
+        if spec.unmark:
+            pictures = ultrasound.remove_marks(pictures, spec.unmark)
+        if self.kornia is not None:
+            pictures, masks = self.kornia(pictures, masks)
+        for part, amount in (
+            (ultrasound.gain, spec.gain),
+            (ultrasound.attenuation, spec.attenuation),
+            (ultrasound.shadow, spec.shadow),
+            (ultrasound.speckle, spec.speckle),
+            (ultrasound.draw_marks, spec.marks),
+        ):
+            if amount:
+                pictures = part(pictures, amount)
+        masks = masks.clamp(0, 1) if self.soft else (masks >= 0.5).to(masks.dtype)
+        return Varied(pictures.clamp(0, 1), masks, source)
+
+
+def _kornia(spec: AugmentSpec) -> nn.Module | None:
+    """Geometry and grey, or None where nothing of it is switched on."""
     parts: list[nn.Module] = []
     if spec.flip:
         parts.append(RandomHorizontalFlip(p=spec.flip))
@@ -87,20 +160,3 @@ def build_augmentation(spec: AugmentSpec) -> nn.Module | None:
     if spec.noise:
         parts.append(RandomGaussianNoise(std=spec.noise, p=0.3))
     return AugmentationSequential(*parts, data_keys=["input", "mask"]) if parts else None
-
-
-@torch.no_grad()
-def augment(augmentation: nn.Module, pictures: Tensor, *, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Vary a batch.
-
-    Args:
-        augmentation: From `build_augmentation`.
-        pictures: (N, C, h, w) in 0..1.
-        masks: (N, 1, h, w) of 0 and 1.
-
-    Returns:
-        Both, of the same shapes; pictures in 0..1, masks of 0 and 1. Places that come from outside
-        the picture are black and no lesion.
-    """
-    varied, moved = augmentation(pictures, masks)
-    return varied.clamp(0, 1), (moved >= 0.5).to(masks.dtype)

@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from suraksha.data.cache import Cache
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
+FULL = 255
 
 
 class CacheDataset(Dataset[Batch]):
-    """Pictures of a cache by position: uint8 (N, C, h, w) and masks uint8 (N, 1, h, w).
+    """Pictures of a cache by position: pictures, masks and classes.
+
+    Pictures are uint8 (N, C, h, w), masks uint8 (N, 1, h, w) from 0 to 255 for sure, classes int64
+    (N,), places in `classes_of`.
 
     Args:
         cache: An open cache.
         names: The pictures to give, in this order.
+        soft: Masks to learn instead of the cache's own, by name: (h, w) float32 in 0..1.
     """
 
-    def __init__(self, cache: Cache, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        names: Sequence[str],
+        *,
+        soft: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
+    ) -> None:
         rows = cache.select(names)
         pictures = np.asarray(cache.images[rows])
         planes = pictures[:, None] if pictures.ndim == 3 else np.moveaxis(pictures, 3, 1)
         self.pictures = torch.from_numpy(np.ascontiguousarray(planes))
-        self.masks = torch.from_numpy(cache.masks()[rows][:, None].astype(np.uint8))
+        masks = cache.masks()[rows][:, None] * np.uint8(FULL)
+        for number, name in enumerate(names):
+            if name in soft:
+                masks[number, 0] = np.rint(soft[name] * FULL)
+        self.masks = torch.from_numpy(masks)
+        classes = classes_of(cache)
+        self.classes = torch.tensor([classes.index(cache.items[row].label) for row in rows])
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.pictures[index], self.masks[index]
+        return self.pictures[index], self.masks[index], self.classes[index]
 
     def __getitems__(self, indices: list[int]) -> Batch:
         """A whole batch at once, which spares a copy of each picture."""
-        return self.pictures[indices], self.masks[indices]
+        return self.pictures[indices], self.masks[indices], self.classes[indices]
+
+
+def classes_of(cache: Cache) -> tuple[str, ...]:
+    """The classes of a cache's pictures, sorted; their places are what a second output counts."""
+    return tuple(sorted({item.label for item in cache.items}))
 
 
 class EpochShuffle(Sampler[int]):
@@ -60,8 +84,8 @@ class EpochShuffle(Sampler[int]):
 
 
 def _as_is(batch: Any) -> Batch:  # noqa: ANN401 - DataLoader says list, __getitems__ gives a batch
-    pictures, masks = batch
-    return pictures, masks
+    pictures, masks, classes = batch
+    return pictures, masks, classes
 
 
 def training_loader(dataset: CacheDataset, *, batch_size: int, seed: int) -> DataLoader[Batch]:
