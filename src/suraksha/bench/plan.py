@@ -1,0 +1,189 @@
+"""Plans: TOML in, the runs to make out. The hash of what they train is a plan's identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from suraksha.data.splits import find_protocol
+from suraksha.errors import TrainError, UnknownNameError, UsageError
+from suraksha.train.config import TrainConfig, config_from_dict, load_recipe
+
+# key -> the type of its value
+PLAN_KEYS = {"name": str, "runs": list}
+RUN_KEYS = {"recipe": str, "protocol": str, "numbers": list, "seeds": list, "set": dict}
+# what `set` may not change
+DECIDED = {"seed", "protocol", "number"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One run of a plan.
+
+    Args:
+        config: What to train; its hash is the cell's identity.
+    """
+
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """The run's folder."""
+        return self.config.run_name
+
+    def fits(self, choice: str) -> bool:
+        """Whether ``clean`` or ``clean:0`` chooses this cell."""
+        data = self.config.data
+        return choice in (data.protocol, f"{data.protocol}:{data.number}")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan.
+
+    Args:
+        name: What to call it.
+        cells: Its runs, in order.
+
+    Raises:
+        TrainError: No cell, or one cell twice.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self) -> None:
+        names = [cell.name for cell in self.cells]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice or not names:
+            raise TrainError(
+                f"plan {self.name} cannot be used",
+                f"it holds {', '.join(twice)} more than once" if twice else "it holds no run",
+                "Correct its [[runs]]: each needs numbers, and no two may train the same",
+            )
+
+    @property
+    def sha256(self) -> str:
+        """The plan's identity: a hash over its cells, in order."""
+        text = json.dumps([cell.config.sha256 for cell in self.cells])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def select(self, only: Sequence[str]) -> tuple[Cell, ...]:
+        """The cells that any of the choices fits, all without a choice.
+
+        Args:
+            only: Such as ``clean``, ``community:1``.
+
+        Raises:
+            UsageError: A choice that fits no cell.
+        """
+        for choice in only:
+            if not any(cell.fits(choice) for cell in self.cells):
+                data = [cell.config.data for cell in self.cells]
+                known = {f"{part.protocol}:{part.number}" for part in data}
+                raise UsageError(
+                    f"'{choice}' chooses nothing",
+                    f"plan {self.name} holds {', '.join(sorted(known))}",
+                    "Give a protocol, or a protocol and a number, such as clean:0",
+                )
+        return tuple(c for c in self.cells if not only or any(c.fits(choice) for choice in only))
+
+
+def load_plan(path: str | Path) -> Plan:
+    """Read a plan.
+
+    Args:
+        path: A TOML file; recipes by path are relative to it.
+
+    Raises:
+        UnknownNameError: A key, recipe or protocol that is not known.
+        TrainError: No file, no TOML, a value of another type, a recipe that cannot be used, or
+            one run twice.
+    """
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except (OSError, ValueError) as error:  # no file, no UTF-8, or no TOML
+        raise TrainError(
+            f"plan {path} cannot be read", str(error), "Give a plan's .toml file"
+        ) from error
+    return plan_from_dict({"name": path.stem, **table}, path.parent)
+
+
+def plan_from_dict(table: Mapping[str, Any], folder: Path) -> Plan:
+    """A plan from its tables; recipes by path are relative to the folder.
+
+    Raises:
+        UnknownNameError, TrainError: As `load_plan`.
+    """
+    _check(table, PLAN_KEYS, where="", needed=("name", "runs"))
+    cells = [cell for run in table["runs"] for cell in _cells(run, folder)]
+    return Plan(table["name"], tuple(cells))
+
+
+def _cells(table: Any, folder: Path) -> list[Cell]:  # noqa: ANN401 - a TOML value
+    if not isinstance(table, Mapping):
+        raise _wrong("runs", table, "table")
+    _check(table, RUN_KEYS, where="runs.", needed=("recipe", "protocol", "numbers"))
+    protocol, recipe = find_protocol(table["protocol"]).name, table["recipe"]
+    base = load_recipe(folder / recipe if recipe.endswith(".toml") else recipe)
+    config = merged(base, table.get("set", {}))
+    numbers, seeds = (_whole(key, table.get(key, [0])) for key in ("numbers", "seeds"))
+    parts = [replace(config.data, protocol=protocol, number=number) for number in numbers]
+    return [Cell(replace(config, seed=seed, data=data)) for data in parts for seed in seeds]
+
+
+def merged(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """A config with keys of its tables changed; the result is checked as a recipe is.
+
+    A value replaces the old one whole: ``options`` of ``[model]`` are not mixed with the old ones.
+
+    Raises:
+        UnknownNameError: A key that no recipe has.
+        TrainError: A value that cannot be used, or a key that the plan decides elsewhere.
+    """
+    data = changes.get("data", {})
+    given = {*changes, *(data if isinstance(data, Mapping) else ())}
+    if odd := sorted(given & DECIDED):
+        raise TrainError(
+            f"runs.set may not hold {', '.join(odd)}",
+            "the run has keys of its own for them",
+            "Give 'seeds', 'protocol' and 'numbers' of the run",
+        )
+    tables = config.to_dict()
+    for key, value in changes.items():
+        mixed = isinstance(value, Mapping) and isinstance(tables.get(key), Mapping)
+        tables[key] = {**tables[key], **value} if mixed else value
+    return config_from_dict(tables)
+
+
+def _check(
+    table: Mapping[str, Any], known: Mapping[str, type], *, where: str, needed: Iterable[str]
+) -> None:
+    for key, value in table.items():
+        if key not in known:
+            raise UnknownNameError("plan key", where + key, (where + name for name in known))
+        if not isinstance(value, known[key]):
+            raise _wrong(where + key, value, known[key].__name__)
+    for key in needed:
+        if key not in table:
+            raise TrainError(
+                f"{where}{key} is missing", "a plan cannot do without it", "Add it to the plan"
+            )
+
+
+def _whole(key: str, values: list[Any]) -> tuple[int, ...]:
+    if not values or any(type(value) is not int for value in values):
+        raise _wrong(f"runs.{key}", values, "list of whole numbers")
+    return tuple(values)
+
+
+def _wrong(path: str, value: object, kind: str) -> TrainError:
+    return TrainError(
+        f"{path} = {value!r} cannot be used", f"it is no {kind}", "Correct that key of the plan"
+    )
