@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from suraksha.errors import MissingExtraError, SurakshaError
 
 if TYPE_CHECKING:
+    from suraksha.bench.run import bench
     from suraksha.core import Image, Lesion, Result, Spacing
     from suraksha.imaging.phantom import make_phantom
     from suraksha.imaging.read import read_image
@@ -44,6 +45,7 @@ _RUN_SIDE = {
 }
 _BUILD_SIDE = {
     "TrainConfig": "suraksha.train.config",
+    "bench": "suraksha.bench.run",
     "create_model": "suraksha.models.zoo",
     "evaluate": "suraksha.train.evaluate",
     "export": "suraksha.train.export",
@@ -60,6 +62,7 @@ __all__ = [
     "Spacing",
     "SurakshaError",
     "TrainConfig",
+    "bench",
     "create_model",
     "evaluate",
     "export",
@@ -86,7 +89,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
         raise MissingExtraError(f"suraksha.{name}", "train", str(error.name)) from error
     room = globals().get(name)
     if isinstance(room, ModuleType):
-        return room  # `measure` and `train` are rooms that can be called
+        return room  # `bench`, `measure` and `train` are rooms that can be called
     globals()[name] = value
     return value
 

@@ -30,17 +30,35 @@ def test_the_paper_recipe_is_bce_alone_without_augmentation():
     assert config.optim.ema_decay == 0
 
 
+SHARES = {
+    "validation_share",
+    "ema_decay",
+    "warmup_epochs",
+    "twins",
+    "teacher_share",
+    "encoder_rate",
+}
+
+
 def test_the_identity_covers_every_field():
     """Each field in turn gets another value: each makes another run."""
     base = TrainConfig(model=ModelConfig(options={"width": 16}))
-    other = {"protocol": "paper", "schedule": "cosine", "channels": 3, "size": 128}
+    other = {
+        "teachers": ["a"],
+        "pretrained": True,
+        "protocol": "paper",
+        "schedule": "cosine",
+        "channels": 3,
+        "size": 128,
+    }
     seen = {base.sha256}
     for part, values in base.to_dict().items():
         for key, value in (values if isinstance(values, dict) else {part: values}).items():
             table = base.to_dict()
-            new = other.get(key, value if isinstance(value, str | dict) else value + 1)
-            if part == "augment" or key in ("validation_share", "ema_decay", "warmup_epochs"):
-                new = 0.5
+            kept = isinstance(value, str | dict | tuple)
+            new = other.get(key, value if kept else value + 1)
+            if part == "augment" or key in SHARES:
+                new = 0.25
             if key == "options":
                 new = {"width": 8}
             if isinstance(values, dict):
@@ -50,7 +68,7 @@ def test_the_identity_covers_every_field():
             if (part, key) in (("name", "name"), ("model", "name")):
                 continue
             seen.add(config_from_dict(table).sha256)
-    assert len(seen) == 1 + 1 + 1 + 7 + 8 + 2 + 9
+    assert len(seen) == 1 + 1 + 2 + 10 + 11 + 8 + 16
 
 
 @pytest.mark.parametrize(
@@ -68,6 +86,13 @@ def test_the_identity_covers_every_field():
         ({"augment": {"flip": 2.0}}, "a chance is at most 1"),
         ({"data": {"validation_share": 1.0}}, "below 1"),
         ({"data": {"protocol": "papr"}}, "Did you mean 'paper'"),
+        ({"data": {"twins": 1.5}}, "the others from 0 to 1"),
+        ({"data": {"teachers": "run"}}, "of type str, not tuple"),
+        ({"data": {"teachers": [1]}}, "of type int, not str"),
+        ({"optim": {"small_epochs": 3}}, "with a small_size"),
+        ({"optim": {"small_epochs": 3, "small_size": 40}}, "Give 48 and 64"),
+        ({"optim": {"encoder_rate": 0.0}}, "encoder_rate <= 1"),
+        ({"loss": {"bce": 0.0, "classes": 1.0}}, "one of the mask's parts"),
         ({"data": {"size": 50}}, "16 divides the input of suraksha. Give 48"),
         ({"data": {"size": 0}}, "Give 16"),
         ({"model": {"options": {"widht": 3}}}, "Did you mean 'width'"),

@@ -10,6 +10,7 @@ from suraksha.data.cache import CacheItem
 from suraksha.data.samples import Sample, check_hashes, read_samples
 from suraksha.errors import DataError
 from suraksha.imaging.phantom import sample_phantom
+from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.evaluate import evaluate, score
 
@@ -138,3 +139,24 @@ def test_the_shipped_bundle_keeps_its_word_on_busi(busi_root):
             now_value = getattr(now, kind)["dice"].value
             assert now_value == pytest.approx(expected, abs=1e-3, nan_ok=True)
     assert part(found, segment.card.name, "lesion").mean["dice"].value > 0.6
+
+
+def test_a_rule_is_in_force_and_its_cost_is_shown(samples):
+    """Weak marks everywhere, strong ones on lesions: the rule empties the normals alone."""
+    truths = {id(s.image): s.truth for s in samples}
+
+    def predict(image):
+        probability = np.where(truths[id(image)], 0.95, 0.1).astype(np.float32)
+        probability[0, :5] = 0.6
+        return probability
+
+    found = score(predict, iter(samples), name="net", rule=PresenceRule(0.9))
+    bare = "net, no presence rule"
+    assert list(dict.fromkeys(row.model for row in found.rows)) == ["net", bare, "all background"]
+    assert part(found, "net", "lesion").mean["dice"].value == 1
+    assert part(found, bare, "lesion").mean["dice"].value < 1
+    flagged = [part(found, model, "normal").normals.with_prediction for model in ("net", bare)]
+    assert flagged == [0, 1]
+    assert found.scores[0].dice == 1, "the pictures' scores are those with the rule"
+    without = score(predict, samples, name="net", rule=PresenceRule(0.5))
+    assert bare not in {row.model for row in without.rows}

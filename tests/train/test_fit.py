@@ -10,12 +10,19 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tomli_w
 import torch
 
 from suraksha.data.cache import open_cache
-from suraksha.data.loaders import CacheDataset, EpochShuffle, training_loader
+from suraksha.data.loaders import (
+    FULL,
+    CacheDataset,
+    EpochShuffle,
+    classes_of,
+    training_loader,
+)
 from suraksha.errors import BusyError, DataError, TrainError
 from suraksha.files import lock
 from suraksha.train.callbacks import RunLog
@@ -194,14 +201,20 @@ def test_batches_are_the_cache_s_pictures(phantom_cache):
     names = [item.name for item in cache.items][:5]
     dataset = CacheDataset(cache, names[::-1])
     seen = 0
-    for pictures, masks in training_loader(dataset, batch_size=2, seed=0):
+    for pictures, masks, classes in training_loader(dataset, batch_size=2, seed=0):
         assert pictures.dtype == masks.dtype == torch.uint8
         assert pictures.shape[1:] == masks.shape[1:] == (1, 32, 32)
+        assert set(masks.unique().tolist()) <= {0, FULL}
+        assert len(classes) == len(masks)
         seen += len(pictures)
     assert seen == 4, "the batch of one is left out"
     row = cache.select([names[0]])[0]
     assert (dataset[4][0][0].numpy() == cache.images[row]).all()
-    assert (dataset[4][1][0].numpy() == cache.masks()[row]).all()
+    assert (dataset[4][1][0].numpy() == FULL * cache.masks()[row]).all()
+    assert classes_of(cache)[int(dataset[4][2])] == cache.items[row].label
+    soft = CacheDataset(cache, names, soft={names[1]: np.full((32, 32), 0.2, np.float32)})
+    assert (soft[1][1] == 51).all()
+    assert torch.equal(soft[0][1], CacheDataset(cache, names)[0][1])
 
 
 def test_held_back_pictures_watch_the_training(tiny_config, phantom_cache, tmp_path):

@@ -42,6 +42,7 @@ COMMANDS = (
     Command("train", "suraksha.cli.build", "train a network by a recipe"),
     Command("evaluate", "suraksha.cli.build", "score a run or a bundle on pictures with masks"),
     Command("export", "suraksha.cli.build", "make a bundle of a finished run"),
+    Command("bench", "suraksha.cli.bench", "run a plan of many runs, and report it"),
 )
 
 

@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from suraksha.cli.data import add_protocol, bar, first_number, patch_size, positive, protocol_number
-from suraksha.cli.render import evaluation_table, markdown_table
-from suraksha.files import write_text
 from suraksha.models.cost import count_macs, count_parameters
 from suraksha.models.diagram import draw_network
 from suraksha.models.suraksha import SurakshaSpec
@@ -21,6 +19,7 @@ from suraksha.train.config import TrainConfig, list_recipes, load_recipe
 from suraksha.train.evaluate import evaluate
 from suraksha.train.export import export
 from suraksha.train.fit import train
+from suraksha.train.report import markdown_table, write_evaluation
 from suraksha.train.run import open_run
 
 
@@ -114,17 +113,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     found = evaluate(model, options.data, everything=options.all, progress=bar)
     default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
     out: Path = options.out or default
-    out.mkdir(parents=True, exist_ok=True)
-    facts = found.facts
-    stem = f"evaluation-{facts['grid']}" + (f"-all-{facts['scored_dataset']}" * options.all)
-    record = json.dumps(found.to_dict(), indent=2, allow_nan=False)
-    title = ", ".join(f"{key} {value}" for key, value in found.facts.items())
-    table = evaluation_table(found)
-    write_text(out / f"{stem}.json", record + "\n")
-    write_text(out / f"{stem}.md", f"{title}\n\n{table}\n")
-    pictures = [json.dumps(score.to_dict()) for score in found.scores]
-    write_text(out / f"{stem}-pictures.jsonl", "\n".join(pictures) + "\n")
-    print(record if options.json else f"{title}\n\n{table}\n\nwritten: {out / stem}.json, .md")
+    written = write_evaluation(found, out)
+    text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
+    print(written.record if options.json else text)
     return 0
 
 

@@ -1,23 +1,17 @@
-"""Results as text: JSON lines, CSV, an HTML page, and tables in Markdown."""
+"""Results of pictures as text: JSON lines, CSV and an HTML page."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from suraksha.core import Lesion
-from suraksha.metrics.bootstrap import Estimate
-from suraksha.metrics.summary import Summary, table_row
-
-if TYPE_CHECKING:
-    from suraksha.train.evaluate import Evaluation
 
 DIGITS = 4
 NOT_IN_RECORD = ("contour",)
@@ -136,42 +130,3 @@ def _figure(record: Mapping[str, Any]) -> str:
         f"<figcaption>{name}{table}<small>bundle {escape(record['bundle'])}, network "
         f"{escape(record['model_sha256'][:12])}</small></figcaption></figure>"
     )
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """``0.735 (0.700-0.770)``, or a dash where there is no number."""
-    if not math.isfinite(estimate.value):
-        return "-"
-    digits = 1 if abs(estimate.value) > 2 else 3
-    value, low, high = (f"{x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low}-{high})"
-
-
-def normals_text(summary: Summary) -> str:
-    """Flagged of normal pictures, or a dash where there are none."""
-    normals = summary.normals
-    return f"{normals.with_prediction} of {normals.pictures}" if normals.pictures else "-"
-
-
-def evaluation_table(evaluation: Evaluation) -> str:
-    """The rows of an evaluation with 95 % intervals, as Markdown."""
-    head = ["model", "part", "pictures"]
-    rows = []
-    for row in evaluation.rows:
-        cells = table_row(row.summary)
-        head = ["model", "part", "pictures", *cells, "normals flagged"]
-        # without a lesion anywhere, every overlap is 0 or undefined and says nothing
-        no_lesion = row.summary.normals.pictures == row.summary.pictures
-        figures = [
-            "-" if no_lesion and title != "pooled accuracy" else estimate_text(cell)
-            for title, cell in cells.items()
-        ]
-        first = [row.model, row.part, str(row.summary.pictures)]
-        rows.append([*first, *figures, normals_text(row.summary)])
-    return markdown_table(head, rows)

@@ -30,10 +30,12 @@ class ModelConfig:
     Args:
         name: A name of the zoo.
         options: Fields of the network's spec, such as ``width``.
+        pretrained: Whether the encoder starts from ImageNet weights.
     """
 
     name: str = "suraksha"
     options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
 
     def __post_init__(self) -> None:
         find_model(self.name)
@@ -50,7 +52,12 @@ class DataConfig:
         std: Divides each value after that.
         protocol: ``paper``, ``community`` or ``clean``.
         number: The protocol's seed, list or fold.
-        validation_share: Share of the training groups that is held back to watch the training.
+        validation_share: Share of the training groups that is held back, to watch the training
+            and to fit the presence rule.
+        twins: From which correlation on near-duplicates share the mean of their masks, 0 for never.
+        teachers: Folders of runs whose mean probability is learnt beside the masks; a run counts
+            only for the pictures that it did not train on.
+        teacher_share: How much of the target the teachers give.
     """
 
     size: int = 64
@@ -60,13 +67,18 @@ class DataConfig:
     protocol: str = "clean"
     number: int = 0
     validation_share: float = 0.0
+    twins: float = 0.0
+    teachers: tuple[str, ...] = ()
+    teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
-        if not 0 <= self.validation_share < 1:
+        shares = (self.twins, self.teacher_share)
+        if not 0 <= self.validation_share < 1 or min(shares) < 0 or max(shares) > 1:
             raise TrainError(
-                f"validation_share = {self.validation_share} cannot be used",
-                "it is a share of the training pictures, from 0 to below 1",
+                f"validation_share = {self.validation_share}, twins = {self.twins} or "
+                f"teacher_share = {self.teacher_share} cannot be used",
+                "validation_share lies from 0 to below 1, the others from 0 to 1",
                 "Correct the [data] part of the recipe",
             )
 
@@ -82,22 +94,28 @@ class OptimConfig:
 
     Args:
         epochs: Passes over the training pictures.
+        small_epochs: So many of them, the first, see pictures shrunk to ``small_size``.
+        small_size: Side of the shrunk pictures in pixels.
         batch_size: Pictures in a batch.
         learning_rate: Greatest learning rate.
         weight_decay: Decoupled weight decay; 0 makes AdamW Adam.
         schedule: ``constant`` or ``cosine`` (to 0 at the end).
         warmup_epochs: Linear rise at the start.
         clip_norm: Greatest norm of the gradient, 0 for no clipping.
+        encoder_rate: Learning rate of a pretrained encoder, as a share of the others'.
         ema_decay: Exponential moving average of the weights by step, 0 for none.
     """
 
     epochs: int = 40
+    small_epochs: int = 0
+    small_size: int = 0
     batch_size: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     schedule: str = "constant"
     warmup_epochs: float = 0.0
     clip_norm: float = 0.0
+    encoder_rate: float = 1.0
     ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -111,12 +129,16 @@ class OptimConfig:
             and all(0 <= value < math.inf for value in rest)
             and self.ema_decay < 1
             and self.warmup_epochs < self.epochs
+            and 0 < self.encoder_rate <= 1
+            and 0 <= self.small_epochs <= self.epochs
+            and self.small_size >= bool(self.small_epochs)
         )
         if not usable:
             raise TrainError(
                 f"{self} cannot be used",
                 "epochs >= 1, batch_size >= 2 (batch norm), learning_rate > 0, the rest >= 0, "
-                "ema_decay < 1, warmup_epochs < epochs",
+                "ema_decay < 1, encoder_rate <= 1, warmup_epochs < epochs, small_epochs <= epochs "
+                "with a small_size",
                 "Correct the [optim] part of the recipe",
             )
 
@@ -148,9 +170,10 @@ class TrainConfig:
                 "seeds, lists and folds are counted from 0",
                 "Give 0 or more",
             )
-        if size < 1 or size % divisor:
+        sizes = (size, self.optim.small_size) if self.optim.small_epochs else (size,)
+        if min(sizes) < 1 or any(side % divisor for side in sizes):
             raise TrainError(
-                f"size = {size} cannot be used",
+                f"a size of {' or '.join(map(str, sizes))} cannot be used",
                 f"{divisor} divides the input of {name}",
                 f"Give {max(divisor, round(size / divisor) * divisor)}",
             )
@@ -237,6 +260,8 @@ def _value(wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - TOML va
         return _record(wanted, value, f"{path}.")  # type: ignore[arg-type]
     if wanted is float and type(value) is int:
         return float(value)
+    if wanted == tuple[str, ...] and isinstance(value, list | tuple):
+        return tuple(_value(str, one, path) for one in value)
     simple = wanted if isinstance(wanted, type) else Mapping
     if isinstance(value, bool) is not (simple is bool) or not isinstance(value, simple):
         raise TrainError(

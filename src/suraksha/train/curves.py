@@ -1,14 +1,20 @@
-"""The curves of a run as a picture."""
+"""The curves of a run as pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from suraksha.files import promote
 from suraksha.models.diagram import new_figure
+from suraksha.train.presence import PresenceFit, TradePoint
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CURVES = (("loss", "Loss"), ("accuracy", "Pixel accuracy"), ("dice", "Pooled Dice"))
+TRADES = (("missed", "lesion pictures missed, %"), ("dice", "mean Dice, lesion pictures"))
 
 
 def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, *, title: str) -> None:
@@ -32,6 +38,47 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, *, title: str) 
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
+    _save(figure, path)
+
+
+def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
+    """What a presence rule trades, as a PNG (whole or not at all).
+
+    Lesion pictures missed and mean Dice, over the normals flagged; without normals, over the peak.
+
+    Args:
+        found: The fitted rule; its point is marked.
+        path: Where to write.
+        title: Above the picture.
+    """
+    rule, figure = found.rule, new_figure(10, 4)
+    chosen = next(point for point in found.curve if point.peak == rule.peak)
+    for axes, (key, label) in zip(figure.subplots(1, len(TRADES)), TRADES, strict=True):
+
+        def place(point: TradePoint, key: str = key) -> tuple[float, float]:
+            over = 100 * point.flagged if found.normals else point.peak
+            return over, (100 if key == "missed" else 1) * getattr(point, key)
+
+        axes.plot(*zip(*map(place, found.curve), strict=True), ".-", label="least peak 0 to 0.999")
+        axes.plot(*place(found.without), "kx", markersize=9, label="no rule")
+        axes.plot(
+            *place(chosen), "ro", fillstyle="none", markersize=12, label=f"chosen: {rule.peak:g}"
+        )
+        if found.normals:
+            axes.axvline(100 * found.most_flagged, color="grey", linestyle="--", label="limit")
+        axes.set_xlabel("normals flagged, %" if found.normals else "least peak (no normals)")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    lesions = found.pictures - found.normals
+    figure.suptitle(
+        f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.least_area:g} %; "
+        f"{lesions} lesion pictures, {found.normals} normals"
+    )
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     half = path.with_suffix(".half.png")
     figure.savefig(half, dpi=110)
     promote(half, path)

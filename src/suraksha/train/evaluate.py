@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from suraksha.core import Image
+from suraksha.data.cache import CacheItem
 from suraksha.data.samples import Sample, check_hashes, dataset_of, grid_of, name_of, read_samples
 from suraksha.imaging.prepare import (
     THRESHOLD,
@@ -21,6 +22,7 @@ from suraksha.imaging.prepare import (
     resize_mask,
     restore,
 )
+from suraksha.measure.presence import PresenceRule, present
 from suraksha.metrics.baseline import mean_mask
 from suraksha.metrics.boundary import hd95
 from suraksha.metrics.picture import PictureScore, jsonable, score_picture
@@ -30,6 +32,7 @@ from suraksha.runtime.segmenter import Segmenter
 from suraksha.train.run import Run, cpu_name, training_facts
 
 MEAN_MASK_GRID = (256, 256)
+NO_RULE = PresenceRule()
 Predict = Callable[[Image], NDArray[np.float32]]
 Mask = NDArray[np.bool_]
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
@@ -60,7 +63,8 @@ class Evaluation:
 
     Args:
         facts: What was evaluated: model, data, grid, protocol, device and so on.
-        rows: The table; the model first, then "all background" and, where known, "mean mask".
+        rows: The table; the model first, then, where a presence rule is in force, the model
+            without it, then "all background" and, where known, "mean mask".
         community: IoU and F1 pooled over batches of 8 and averaged, lesion pictures in order.
         scores: The model's score of every picture.
     """
@@ -104,6 +108,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a run or a loaded bundle on the pictures that its training never saw.
 
+    Its own threshold and presence rule make the masks.
+
     Args:
         model: A finished run, or a segmenter.
         data: A data set's folder, scored at the pictures' own size, or a cache, scored at its size.
@@ -139,10 +145,11 @@ def _evaluate_run(
     network, preparation = run.network(), run.config.data.preparation
     found = score(
         network_predictor(network, preparation),
-        samples,
+        progress(samples),
         name=run.config.model.name,
         training_masks=training_masks,
-        progress=progress,
+        threshold=run.presence.threshold,
+        rule=run.presence.rule,
     )
     trained = {run.split.pictures[name] for name in run.split.train}
     facts = {
@@ -150,6 +157,7 @@ def _evaluate_run(
         **training_facts(run),
         "parameters": count_parameters(network),
         "macs": count_macs(network, (preparation.channels, *preparation.shape)),
+        "presence": asdict(run.presence.rule),
         "seen_in_training": sum(s.item.picture_sha256 in trained for s in samples),
         "scored_with": f"torch, {cpu_name()}, {torch.get_num_threads()} threads",
     }
@@ -161,7 +169,11 @@ def _evaluate_bundle(
 ) -> Evaluation:
     card = segment.card
     found = score(
-        segment.probability, samples, name=card.name, threshold=card.threshold, progress=progress
+        segment.probability,
+        progress(samples),
+        name=card.name,
+        threshold=card.threshold,
+        rule=card.presence,
     )
     return replace(found, facts=_bundle_facts(segment))
 
@@ -174,46 +186,54 @@ def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
         **card.training,
         "parameters": card.parameters,
         "macs": card.macs,
+        "presence": asdict(card.presence),
         "scored_with": f"{segment.engine.name}, {cpu_name()}, {segment.engine.threads} threads",
     }
 
 
 def score(
     predict: Predict,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     *,
     name: str,
     training_masks: Sequence[Mask] = (),
     threshold: float = THRESHOLD,
-    progress: Progress = _silent,
+    rule: PresenceRule = NO_RULE,
 ) -> Evaluation:
     """Score a predictor, and the trivial predictors beside it.
 
+    Where the rule can take regions away, the predictor is scored without it too, as
+    "<name>, no presence rule".
+
     Args:
         predict: Picture -> probability of its own size.
-        samples: The pictures with their truth.
+        samples: The pictures with their truth; they are read once.
         name: What to call the predictor in the table.
         training_masks: Masks for the "mean mask" row; empty leaves that row out.
         threshold: Probability from which a pixel is lesion.
-        progress: Wraps the pictures, as ``tqdm`` does.
+        rule: What a region of such pixels needs to stay in the mask.
 
     Raises:
         DataError: A picture stands twice.
-        UsageError: No pictures.
     """
-    predictors: dict[str, Callable[[Image], Mask]] = {
-        name: lambda image: predict(image) >= threshold,
-        "all background": lambda image: np.zeros(image.shape, dtype=np.bool_),
-    }
+    average = None
     if training_masks:
         average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
-        predictors["mean mask"] = lambda image: resize_mask(average, image.shape)
-    scores: dict[str, list[PictureScore]] = {model: [] for model in predictors}
-    for sample in progress(samples):
-        for model, mask_of in predictors.items():
-            scores[model].append(_score(sample, mask_of(sample.image)))
-    rows = [row for model in predictors for row in _rows(model, samples, scores[model])]
-    lesion = [s for s, sample in zip(scores[name], samples, strict=True) if not sample.item.normal]
+    items: list[CacheItem] = []
+    scores: dict[str, list[PictureScore]] = {name: []}
+    for sample in samples:
+        probability, shape = predict(sample.image), sample.image.shape
+        masks = {name: present(probability, threshold=threshold, rule=rule)}
+        if not rule.keeps_all(threshold):
+            masks[f"{name}, no presence rule"] = probability >= threshold
+        masks["all background"] = np.zeros(shape, dtype=np.bool_)
+        if average is not None:
+            masks["mean mask"] = resize_mask(average, shape)
+        for model, mask in masks.items():
+            scores.setdefault(model, []).append(_score(sample, mask))
+        items.append(sample.item)
+    rows = [row for model, found in scores.items() for row in _rows(model, items, found)]
+    lesion = [score for score, item in zip(scores[name], items, strict=True) if not item.normal]
     return Evaluation({}, tuple(rows), batch_pooled(lesion), tuple(scores[name]))
 
 
@@ -227,12 +247,12 @@ def _score(sample: Sample, prediction: Mask) -> PictureScore:
     return replace(scored, hd95_mm=hd95(prediction, sample.truth, spacing=spacing))
 
 
-def _rows(model: str, samples: Sequence[Sample], scores: Sequence[PictureScore]) -> list[Row]:
+def _rows(model: str, items: Sequence[CacheItem], scores: Sequence[PictureScore]) -> list[Row]:
     parts: dict[str, list[PictureScore]] = {}
-    for sample, score in zip(samples, scores, strict=True):
-        names = [sample.item.label]
-        if not sample.item.normal:
-            names += ["lesion", *(["consistent"] if sample.item.consistent else [])]
+    for item, score in zip(items, scores, strict=True):
+        names = [item.label]
+        if not item.normal:
+            names += ["lesion", *(["consistent"] if item.consistent else [])]
         for part in names:
             parts.setdefault(part, []).append(score)
     first = [part for part in ("lesion", "consistent") if part in parts]

@@ -145,7 +145,8 @@ def export(
     pictures = [sample.image for sample in samples[:PARITY_PICTURES]]
     sizes = parity_preparations(preparation, card.divisor)
     parity = check_parity(network, model, pictures=pictures, preparations=sizes)
-    found = score(network_predictor(network, preparation), samples, name=card.name)
+    predict = network_predictor(network, preparation)
+    found = score(predict, samples, name=card.name, threshold=card.threshold, rule=card.presence)
     dataset = dataset_of(data)
     card = replace(
         card,
@@ -190,6 +191,9 @@ def describe(run: Run, network: nn.Module, *, name: str) -> Card:
         model_sha256="",
         preparation=preparation,
         divisor=entry.divisor,
+        threshold=run.presence.threshold,
+        presence=run.presence.rule,
+        presence_fit=run.presence.fit,
         parameters=count_parameters(network),
         macs=count_macs(network, (preparation.channels, *preparation.shape)),
         parity={},

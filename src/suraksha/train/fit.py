@@ -6,13 +6,15 @@ import json
 import logging
 import signal
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerStatus
+from torch import Tensor
 from tqdm import tqdm
 
 from suraksha.data.cache import Cache, is_cache, open_cache, pack
@@ -22,10 +24,13 @@ from suraksha.data.splits import Split, hold_out, make_split
 from suraksha.errors import TrainError
 from suraksha.files import lock, write_text
 from suraksha.imaging.prepare import Preparation
+from suraksha.models.zoo import load_pretrained
 from suraksha.train.callbacks import ProgressBar, RunLog
 from suraksha.train.config import TrainConfig
 from suraksha.train.module import SegmentationModule
 from suraksha.train.run import Run, device_name, open_run, start_run
+from suraksha.train.run_presence import write_presence
+from suraksha.train.targets import soft_targets
 
 
 def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) -> Split:
@@ -130,13 +135,14 @@ def _finish(run: Run, cache: Cache, progress: bool) -> None:
         "dataset": cache.dataset,
         "cache_sha256": cache.sha256,
     }
+    write_presence(replace(run, finished=done), cache)
     write_text(run.folder / "finished.json", json.dumps(done, indent=2) + "\n")
 
 
 def _fit(run: Run, cache: Cache, progress: bool) -> RunLog:
     config, split = run.config, run.split
     pl.seed_everything(config.seed, verbose=False)
-    pictures = CacheDataset(cache, split.train)
+    pictures = CacheDataset(cache, split.train, soft=soft_targets(config.data, cache, split=split))
     batches = training_loader(pictures, batch_size=config.optim.batch_size, seed=config.seed)
     watched = split.validation or (() if split.protocol == "clean" else split.test)
     log = RunLog(run.folder, run.config.run_name)
@@ -144,14 +150,16 @@ def _fit(run: Run, cache: Cache, progress: bool) -> RunLog:
     if progress:
         callbacks.append(ProgressBar(config.run_name))
     if config.optim.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=config.optim.ema_decay))
+        callbacks.append(WeightAveraging(avg_fn=moving_average(config.optim.ema_decay)))
     module = SegmentationModule(config, len(batches))
+    checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
+    if config.model.pretrained and checkpoint is None:
+        load_pretrained(module.network)
     if torch.cuda.is_available():
         module.network.compile()
     trainer = _trainer(config, run.folder, callbacks)
     size = config.optim.batch_size
     watch = plain_loader(CacheDataset(cache, watched), batch_size=size) if watched else None
-    checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
@@ -162,6 +170,19 @@ def _fit(run: Run, cache: Cache, progress: bool) -> RunLog:
         signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from stop
     return log
+
+
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """An exponential moving average that begins as a plain mean, so that short runs count too.
+
+    The decay after ``n`` steps is ``min(decay, (1 + n) / (10 + n))``.
+    """
+
+    def _average(mean: Tensor, current: Tensor, count: Tensor) -> Tensor:
+        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        return kept * mean + (1 - kept) * current  # batch norm's step count is no float
+
+    return _average
 
 
 def _trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:

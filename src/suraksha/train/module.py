@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from suraksha.data.augment import augment, build_augmentation
-from suraksha.data.loaders import Batch
+from suraksha.data.augment import Augmentation, Varied
+from suraksha.data.loaders import FULL, Batch
 from suraksha.imaging.prepare import standardise
 from suraksha.metrics.overlap import Counts
-from suraksha.models.zoo import create_model
+from suraksha.models.zoo import create_model, pretrained_parts
 from suraksha.train.config import OptimConfig, TrainConfig
 from suraksha.train.losses import loss
 
@@ -22,7 +24,7 @@ STEP_SEED = 1_000_003
 
 def count_pixels(logits: Tensor, truth: Tensor) -> Tensor:
     """(tp, fp, fn, tn) of a batch at probability 0.5, int64."""
-    found, there = logits > 0, truth > 0
+    found, there = logits > 0, truth >= 0.5
     tp = (found & there).sum()
     fp, fn = found.sum() - tp, there.sum() - tp
     return torch.stack([tp, fp, fn, truth.numel() - tp - fp - fn])
@@ -36,6 +38,21 @@ def learning_rate_factor(optim: OptimConfig, progress: float) -> float:
         return 1.0
     share = (progress - optim.warmup_epochs) / max(optim.epochs - optim.warmup_epochs, 1e-9)
     return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def parameter_groups(network: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """The parameters, those of a pretrained encoder with a learning rate of their own.
+
+    Raises:
+        ModelError: A network without a pretrained encoder, where the rate asks for one.
+    """
+    if optim.encoder_rate == 1:
+        return [{"params": list(network.parameters())}]
+    encoder = pretrained_parts(network)
+    inside = {id(p) for part in encoder for p in part.parameters()}
+    ours = [p for p in network.parameters() if id(p) in inside]
+    rest = [p for p in network.parameters() if id(p) not in inside]
+    return [{"params": rest}, {"params": ours, "lr": optim.learning_rate * optim.encoder_rate}]
 
 
 class SegmentationModule(pl.LightningModule):
@@ -55,7 +72,8 @@ class SegmentationModule(pl.LightningModule):
             options=config.model.options,
         )
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.augmentation = build_augmentation(config.augment)
+        soft = bool(config.data.twins or config.data.teachers)
+        self.augmentation = Augmentation(config.augment, soft=soft)
         self.totals: dict[str, tuple[Tensor, Tensor, int]] = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -75,13 +93,17 @@ class SegmentationModule(pl.LightningModule):
         return self._step(batch, "validation")
 
     def _step(self, batch: Batch, part: str) -> Tensor:
-        pictures = batch[0].float() / 255
-        masks = batch[1].float()
-        if part == "train" and self.augmentation is not None:
-            pictures, masks = augment(self.augmentation, pictures, masks=masks)
-        inputs = standardise(pictures, self.config.data.preparation)
-        logits = self.network(inputs.contiguous(memory_format=torch.channels_last))
-        value = loss(logits, masks, spec=self.config.loss)
+        seen, classes = self._seen(batch, part), batch[2]
+        masks = seen.masks
+        inputs = standardise(seen.pictures, self.config.data.preparation)
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        if weight := self.config.loss.classes:
+            logits, told = self.network.with_classes(inputs)
+            value = loss(logits, masks, spec=self.config.loss)
+            value = value + weight * F.cross_entropy(told, classes[seen.source])
+        else:
+            logits = self.network(inputs)
+            value = loss(logits, masks, spec=self.config.loss)
         old = self.totals.get(part)
         counts, summed = count_pixels(logits.detach(), masks), value.detach() * len(masks)
         self.totals[part] = (
@@ -90,6 +112,17 @@ class SegmentationModule(pl.LightningModule):
             else (old[0] + counts, old[1] + summed, old[2] + len(masks))
         )
         return value
+
+    def _seen(self, batch: Batch, part: str) -> Varied:
+        """The batch as the network sees it in this epoch."""
+        pictures, masks = batch[0].float() / FULL, batch[1].float() / FULL
+        if self.current_epoch < self.config.optim.small_epochs:
+            size = self.config.optim.small_size
+            pictures, masks = (F.interpolate(x, size=size, mode="area") for x in (pictures, masks))
+        if part != "train":
+            return Varied(pictures, (masks >= 0.5).float(), torch.arange(len(masks)))
+        varied: Varied = self.augmentation(pictures, masks)
+        return varied
 
     def take_totals(self, part: str) -> tuple[Counts, float] | None:
         """(pixel counts, mean loss) of the epoch so far; the count begins anew. None if empty."""
@@ -101,9 +134,8 @@ class SegmentationModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with the schedule of the recipe, by step."""
         optim = self.config.optim
-        adamw = torch.optim.AdamW(
-            self.network.parameters(), lr=optim.learning_rate, weight_decay=optim.weight_decay
-        )
+        groups = parameter_groups(self.network, optim)
+        adamw = torch.optim.AdamW(groups, lr=optim.learning_rate, weight_decay=optim.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             adamw, lambda step: learning_rate_factor(optim, (step + 1) / self.steps_per_epoch)
         )

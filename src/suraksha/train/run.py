@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,6 +21,7 @@ from suraksha.errors import TrainError
 from suraksha.files import write_text
 from suraksha.models.zoo import create_model
 from suraksha.train.config import TrainConfig, config_from_dict
+from suraksha.train.presence_file import FILE, RunPresence, read_presence
 
 PACKAGES = ("suraksha", "torch", "lightning", "kornia", "numpy", "onnxruntime")
 
@@ -34,12 +35,14 @@ class Run:
         config: Its config.
         split: Which pictures it trained on and which it did not see.
         finished: Seconds of training and device, or None while it is not finished.
+        presence: Threshold and presence rule; no rule where it was not fitted.
     """
 
     folder: Path
     config: TrainConfig
     split: Split
     finished: dict[str, Any] | None
+    presence: RunPresence = field(default_factory=RunPresence)
 
     @property
     def checkpoint(self) -> Path:
@@ -98,10 +101,11 @@ def open_run(folder: str | Path) -> Run:
     try:
         table = tomllib.loads((folder / "config.toml").read_bytes().decode())
         finished = json.loads(result.read_bytes()) if result.is_file() else None
-    except ValueError as error:  # no UTF-8, no TOML or no JSON
+        presence = read_presence(folder / FILE)
+    except ValueError as error:  # no UTF-8, no TOML, no JSON or no rule
         raise _damaged(folder, error) from error
     config = config_from_dict(table)
-    return Run(folder, config, load_split(folder / "split.json"), finished)
+    return Run(folder, config, load_split(folder / "split.json"), finished, presence)
 
 
 def start_run(out: Path, config: TrainConfig, *, split: Split) -> Run:

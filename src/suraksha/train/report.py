@@ -1,0 +1,120 @@
+"""Evaluations as text and as files, and back. It needs no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suraksha.errors import DataError
+from suraksha.files import write_text
+from suraksha.metrics.bootstrap import Estimate
+from suraksha.metrics.detection import Presence
+from suraksha.metrics.overlap import Counts
+from suraksha.metrics.picture import PictureScore
+from suraksha.metrics.summary import Summary, table_row
+
+if TYPE_CHECKING:
+    from suraksha.train.evaluate import Evaluation
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """``0.735 (0.700-0.770)``, or a dash where there is no number."""
+    if not math.isfinite(estimate.value):
+        return "-"
+    digits = 1 if abs(estimate.value) > 2 else 3
+    value, low, high = (f"{x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low}-{high})"
+
+
+def normals_text(summary: Summary) -> str:
+    """Flagged of normal pictures, or a dash where there are none."""
+    normals = summary.normals
+    return f"{normals.with_prediction} of {normals.pictures}" if normals.pictures else "-"
+
+
+def evaluation_table(evaluation: Evaluation) -> str:
+    """The rows of an evaluation with 95 % intervals, as Markdown."""
+    head = ["model", "part", "pictures"]
+    rows = []
+    for row in evaluation.rows:
+        cells = table_row(row.summary)
+        head = ["model", "part", "pictures", *cells, "normals flagged"]
+        # without a lesion anywhere, every overlap is 0 or undefined and says nothing
+        no_lesion = row.summary.normals.pictures == row.summary.pictures
+        figures = [
+            "-" if no_lesion and title != "pooled accuracy" else estimate_text(cell)
+            for title, cell in cells.items()
+        ]
+        first = [row.model, row.part, str(row.summary.pictures)]
+        rows.append([*first, *figures, normals_text(row.summary)])
+    return markdown_table(head, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An evaluation that was written.
+
+    Args:
+        stem: Its files without ``.json``, ``.md`` and ``-pictures.jsonl``.
+        record: The JSON.
+        text: The title and the table in Markdown.
+    """
+
+    stem: Path
+    record: str
+    text: str
+
+
+def stem_of(grid: str) -> str:
+    """How the files of an evaluation of a test part begin, by the grid of its scores."""
+    return f"evaluation-{grid}"
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
+    """Write the record, the table and the scores of every picture; the record last.
+
+    Raises:
+        OSError: A place that cannot be written.
+    """
+    facts = evaluation.facts
+    everything = facts["scored_part"] == "all"
+    stem = stem_of(facts["grid"]) + f"-all-{facts['scored_dataset']}" * everything
+    record = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
+    title = ", ".join(f"{key} {value}" for key, value in facts.items())
+    text = f"{title}\n\n{evaluation_table(evaluation)}"
+    pictures = [json.dumps(score.to_dict()) for score in evaluation.scores]
+    write_text(folder / f"{stem}-pictures.jsonl", "\n".join(pictures) + "\n")
+    write_text(folder / f"{stem}.md", f"{text}\n")
+    write_text(folder / f"{stem}.json", record + "\n")
+    return Written(folder / stem, record, text)
+
+
+def read_scores(path: Path) -> tuple[PictureScore, ...]:
+    """The scores of every picture from an evaluation's ``-pictures.jsonl``.
+
+    Raises:
+        DataError: The file is not there or damaged.
+    """
+    try:
+        lines = path.read_bytes().decode().splitlines()
+        return tuple(_score(json.loads(line)) for line in lines)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path} cannot be read", f"it holds no scores of pictures: {error}", "Evaluate again"
+        ) from error
+
+
+def _score(line: Mapping[str, Any]) -> PictureScore:
+    values: dict[str, Any] = {k: math.nan if v is None else v for k, v in line.items()}
+    values["counts"], values["lesions"] = Counts(**line["counts"]), Presence(**line["lesions"])
+    return PictureScore(**values)
