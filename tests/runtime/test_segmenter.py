@@ -82,4 +82,5 @@ def test_engines(segment):
             create_engine(name, b"no network")
         engine = create_engine(name, segment.bundle.model, threads=1)
         batch = np.zeros((3, 1, 48, 16), np.float32)
-        assert engine.run(batch).shape == (3, 1, 48, 16)
+        answer = engine.run(batch)
+        assert (answer.mask.shape, answer.classes) == ((3, 1, 48, 16), None)

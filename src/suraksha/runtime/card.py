@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -17,6 +18,8 @@ INTENDED_USE = (
     "patient. For pictures like those of its training data alone."
 )
 NOT_STATED = "not stated"
+# stands above class probabilities wherever they are shown
+DECISION_SUPPORT = "decision support, research use only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,13 @@ class Card:
         training: Data set, protocol, split hash, recipe, device, seconds.
         test_pictures: The pictures that the training never saw, name -> SHA-256 of the pixels.
         metrics: The summary on those pictures, by part.
+        calibration: How the probabilities of their pixels agree with the truth; empty where it was
+            not measured.
+        classes: The classes that the network tells, in the order of its second output; none where
+            it has no such output.
+        class_temperature: What divides the logits of the classes, so that they are calibrated.
+        class_metrics: How well the classes of those pictures were told, and under ``calibration``
+            on what the temperature was fitted; empty where there are no classes.
         metrics_grid: ``native`` (the pictures' own size), or the cache's size.
         intended_use: What it is for.
         limits: What is known to go wrong.
@@ -47,8 +57,8 @@ class Card:
         card_format: Version of this layout.
 
     Raises:
-        BundleError: A card of another format, a threshold outside 0..1, or a size that the network
-            does not take.
+        BundleError: A card of another format, a threshold outside 0..1, classes of one name, a
+            temperature that is not above 0, or a size that the network does not take.
     """
 
     name: str
@@ -65,6 +75,10 @@ class Card:
     training: Mapping[str, Any]
     test_pictures: Mapping[str, str]
     metrics: Mapping[str, Any]
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    class_temperature: float = 1.0
+    class_metrics: Mapping[str, Any] = field(default_factory=dict)
     metrics_grid: str
     intended_use: str = INTENDED_USE
     limits: tuple[str, ...] = ()
@@ -85,6 +99,13 @@ class Card:
                 f"its network takes sides that {self.divisor} divides",
                 "Export the bundle again",
             )
+        if len(set(self.classes)) < len(self.classes) or not 0 < self.class_temperature < math.inf:
+            raise BundleError(
+                f"the card of bundle {self.name} tells classes {', '.join(self.classes)} at "
+                f"temperature {self.class_temperature}",
+                "each class has a name of its own and a temperature is above 0",
+                "Export the bundle again",
+            )
         if not 0 < self.threshold < 1:
             raise BundleError(
                 f"the card of bundle {self.name} has threshold {self.threshold}",
@@ -95,6 +116,12 @@ class Card:
     def to_json(self) -> str:
         """The text of ``card.json``."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _texts(listed: object) -> tuple[str, ...]:
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise ValueError(f"{listed!r} is no list of texts")
+    return tuple(listed)
 
 
 def read_card(text: str) -> Card:
@@ -109,9 +136,11 @@ def read_card(text: str) -> Card:
         if unknown := set(table) - known:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
         table["preparation"] = Preparation(**table["preparation"])
-        table["limits"] = tuple(table["limits"])
+        table["limits"] = _texts(table["limits"])
+        table["classes"] = _texts(table.get("classes", []))
         table["presence"] = PresenceRule(**table.get("presence", {}))
-        table["presence_fit"] = dict(table.get("presence_fit", {}))
+        for key in ("presence_fit", "calibration", "class_metrics"):
+            table[key] = dict(table.get(key, {}))
         return Card(**table)
     except (ValueError, TypeError, KeyError, AttributeError, ModelError, UsageError) as error:
         raise BundleError(

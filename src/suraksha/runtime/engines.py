@@ -1,9 +1,13 @@
-"""Engines run a network's file: float32 (N, C, h, w) in, logits (N, 1, h, w) out."""
+"""Engines run a network's file: float32 (N, C, h, w) in, logits (N, 1, h, w) out.
+
+A network that tells classes gives their logits (N, classes) in the same pass.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
@@ -13,6 +17,19 @@ from numpy.typing import NDArray
 from suraksha.errors import BundleError, UnknownNameError, UsageError
 
 MAX_DEFAULT_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Logits:
+    """What a network answers for a batch.
+
+    Args:
+        mask: (N, 1, h, w) float32, a logit a pixel.
+        classes: (N, classes) float32, or None where the network tells no classes.
+    """
+
+    mask: NDArray[np.float32]
+    classes: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):
@@ -26,8 +43,8 @@ class Engine(Protocol):
     def threads(self) -> int:
         """Threads inside one operator."""
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, 1, h, w) of a batch (N, C, h, w).
+    def run(self, batch: NDArray[np.float32]) -> Logits:
+        """The answer for a batch (N, C, h, w), in one pass.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -65,21 +82,21 @@ class OnnxRuntimeEngine:
             ) from error
         self._input = self._session.get_inputs()[0].name
 
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, 1, h, w) of a batch (N, C, h, w).
+    def run(self, batch: NDArray[np.float32]) -> Logits:
+        """The answer for a batch (N, C, h, w), in one pass.
 
         Raises:
             BundleError: The network does not take such a batch.
         """
         try:
-            logits: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+            mask, *classes = self._session.run(None, {self._input: batch})
         except Exception as error:
             raise BundleError(
                 f"the bundle's network failed on a batch of shape {batch.shape}",
                 f"ONNX Runtime says: {error}",
                 "Export the bundle again, or free memory",
             ) from error
-        return logits
+        return Logits(mask, classes[0] if classes else None)
 
 
 ENGINES: MappingProxyType[str, Callable[[bytes, int], Engine]] = MappingProxyType(

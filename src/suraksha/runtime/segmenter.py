@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from suraksha.core import Image, Result
+from suraksha.errors import BundleError
 from suraksha.imaging.prepare import prepare, restore
 from suraksha.measure import measure
 from suraksha.measure.presence import present
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
-from suraksha.runtime.engines import AUTO, Engine, create_engine
+from suraksha.runtime.engines import AUTO, Engine, Logits, create_engine
 
 
 class Segmenter:
@@ -38,6 +40,14 @@ class Segmenter:
         """The lesion probability of each pixel of the picture, (H, W) float32 in 0..1."""
         return _restored(self.engine.run(prepare(image, self.card.preparation)), image)
 
+    def classes(self, image: Image) -> Mapping[str, float] | None:
+        """The calibrated probability of each class by name; None where the bundle tells none.
+
+        Raises:
+            BundleError: The network tells other classes than the card.
+        """
+        return _classes(self.engine.run(prepare(image, self.card.preparation)), self.card)
+
     def __call__(self, image: Image) -> Result:
         """Segment and measure one picture.
 
@@ -47,14 +57,18 @@ class Segmenter:
         Returns:
             Mask and probability of the picture's own size, lesions, and milliseconds by stage:
             ``prepare``, ``network``, ``restore``, ``measure``, ``total``. The mask holds the
-            regions that meet the card's presence rule; the probability is the whole map.
+            regions that meet the card's presence rule; the probability is the whole map. The
+            probability of each class, where the bundle tells them, comes from the same pass.
+
+        Raises:
+            BundleError: The network tells other classes than the card.
         """
         clock = [perf_counter()]
         batch = prepare(image, self.card.preparation)
         clock.append(perf_counter())
         logits = self.engine.run(batch)
         clock.append(perf_counter())
-        probability = _restored(logits, image)
+        probability, classes = _restored(logits, image), _classes(logits, self.card)
         mask = present(probability, threshold=self.card.threshold, rule=self.card.presence)
         clock.append(perf_counter())
         lesions = measure(mask, image.spacing, probability=probability)
@@ -65,11 +79,26 @@ class Segmenter:
             for stage, start, end in zip(stages, clock[:-1], clock[1:], strict=True)
         }
         latency["total"] = sum(latency.values())
-        return Result(mask, probability, lesions, image, self.card, latency)
+        return Result(mask, probability, lesions, image, self.card, latency, classes)
 
 
-def _restored(logits: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    return restore(expit(logits[0, 0]), image)
+def _restored(logits: Logits, image: Image) -> NDArray[np.float32]:
+    return restore(expit(logits.mask[0, 0]), image)
+
+
+def _classes(logits: Logits, card: Card) -> dict[str, float] | None:
+    """Softmax of logits / temperature, Guo et al. 2017, doi:10.48550/arXiv.1706.04599."""
+    if not card.classes:
+        return None
+    if logits.classes is None or logits.classes.shape[1:] != (len(card.classes),):
+        count = 0 if logits.classes is None else logits.classes.shape[1]
+        raise BundleError(
+            f"bundle {card.name} cannot tell classes",
+            f"its card names {len(card.classes)}, its network tells {count}",
+            "Export the bundle again",
+        )
+    told = softmax(logits.classes[0].astype(np.float64) / card.class_temperature)
+    return dict(zip(card.classes, told.tolist(), strict=True))
 
 
 def load_segmenter(

@@ -1,0 +1,113 @@
+"""The part of a model card that tells how far an answer can be trusted."""
+
+from __future__ import annotations
+
+from suraksha.runtime.card import Card
+from suraksha.runtime.card_scores import normal_parts
+from suraksha.runtime.markdown import (
+    figure,
+    look_up,
+    markdown_table,
+    number_text,
+    percent_text,
+    plain_text,
+)
+
+
+def normals_section(card: Card) -> list[str]:
+    """What is marked where there is no lesion, and the rule that keeps it down."""
+    blocks = ["## Pictures without a lesion"]
+    for part in normal_parts(card):
+        found = card.metrics[part]["normals"]
+        counted = (look_up(found, key) for key in ("pictures", "with_prediction"))
+        pictures, flagged = map(plain_text, counted)
+        blocks.append(
+            f"Of {pictures} test pictures of class {plain_text(part)}, {flagged} "
+            f"({percent_text(look_up(found, 'share'), 0)}) get a marked region, where an empty "
+            f"mask is right. On the mean of all of them "
+            f"{percent_text(look_up(found, 'false_area_share'))} of the picture is marked."
+        )
+    if len(blocks) == 1:
+        blocks.append("No such picture was among the test pictures.")
+    return [*blocks, "### Presence rule", _rule(card), *_fit(card)]
+
+
+def _rule(card: Card) -> str:
+    cut = f"A pixel is lesion from probability {plain_text(card.threshold)}"
+    rule = card.presence
+    if rule.keeps_all(card.threshold):
+        return f"{cut}. There is no presence rule: every region of such pixels is marked."
+    needs = [f"its greatest probability is at least {plain_text(rule.peak)}"]
+    if rule.least_area:
+        needs.append(f"it covers at least {percent_text(rule.least_area)} of the picture")
+    return f"{cut}. A region of such pixels is marked if {' and '.join(needs)}."
+
+
+def _fit(card: Card) -> list[str]:
+    fit = card.presence_fit
+    if look_up(fit, "pictures") is None:
+        return _curve(card)
+    where = [plain_text(look_up(fit, key)) for key in ("part", "dataset") if look_up(fit, key)]
+    pictures, normals = (plain_text(look_up(fit, key)) for key in ("pictures", "normals"))
+    said = f"It was fitted on {pictures} pictures, {normals} of them normal"
+    said += f" ({', '.join(where)})." if where else "."
+    if not figure(look_up(fit, "normals")) > 0:
+        return [f"{said} Without normals it promises nothing for them.", *_curve(card)]
+    most = percent_text(look_up(fit, "most_flagged"), 0)
+    goal = f"Of the rules that flag at most {most} of the normals it has the greatest Dice."
+    gave = (
+        f"There it flags {plain_text(look_up(fit, 'flagged'))} normals, misses "
+        f"{plain_text(look_up(fit, 'missed'))} lesion pictures and has Dice "
+        f"{number_text(look_up(fit, 'dice'))}; without a rule "
+        f"{percent_text(look_up(fit, 'without', 'flagged'))} of the normals are flagged and "
+        f"Dice is {number_text(look_up(fit, 'without', 'dice'))}."
+    )
+    return [f"{said} {goal} {gave}", *_curve(card)]
+
+
+def _curve(card: Card) -> list[str]:
+    """The trade, without the points that show the same as the one before, the chosen in bold."""
+    points = look_up(card.presence_fit, "curve")
+    rows: list[list[str]] = []
+    for point in points if isinstance(points, list) else []:
+        peak = figure(look_up(point, "peak"))
+        shares = [percent_text(look_up(point, key)) for key in ("flagged", "missed")]
+        row = [number_text(peak), *shares, number_text(look_up(point, "dice"))]
+        if peak == card.presence.peak:
+            rows.append([f"**{cell}**" for cell in row])
+        elif not rows or row[1:] != [cell.strip("*") for cell in rows[-1][1:]]:
+            rows.append(row)
+    if not rows:
+        return []
+    head = ["least peak", "normals flagged", "lesion pictures missed", "Dice"]
+    return ["What other peaks give there, the chosen one in bold:", markdown_table(head, rows)]
+
+
+def calibration_section(card: Card) -> list[str]:
+    """How the probabilities agree with the truth, pixel by pixel."""
+    head, found = "## Calibration of the probability", card.calibration
+    share = figure(look_up(found, "lesion_share"))
+    bins = look_up(found, "bins")
+    if not isinstance(bins, list) or not share >= 0:
+        return [head, "It was not measured: do not read a probability as a chance."]
+    rows = [
+        [
+            f"{number_text(look_up(one, 'low'), 1)} to {number_text(look_up(one, 'high'), 1)}",
+            percent_text(look_up(one, "share"), 2),
+            number_text(look_up(one, "mean_probability")),
+            number_text(look_up(one, "observed")),
+        ]
+        for one in bins
+    ]
+    error, brier = (
+        number_text(look_up(found, key), 4) for key in ("expected_calibration_error", "brier")
+    )
+    said = (
+        f"Over all pixels of the test pictures the expected calibration error is {error} and the "
+        f"Brier score {brier}. {percent_text(share)} of the pixels are lesion; a map of that share "
+        f"everywhere has Brier score {number_text(share * (1 - share), 4)}. Most pixels are clear "
+        "background, so read the rows: where a probability can be taken as a chance, the last two "
+        "columns agree."
+    )
+    columns = ["probability", "pixels", "mean probability", "share of lesion"]
+    return [head, said, markdown_table(columns, rows)]

@@ -1,0 +1,100 @@
+"""A bundle's card as a page to read.
+
+Its parts are those of a model card (Mitchell 2019, doi:10.1145/3287560.3287596), as far as the card
+knows them.
+"""
+
+from __future__ import annotations
+
+from suraksha.runtime.card import Card
+from suraksha.runtime.card_classes import classes_section
+from suraksha.runtime.card_scores import scores_section
+from suraksha.runtime.card_training import training_section
+from suraksha.runtime.card_trust import calibration_section, normals_section
+from suraksha.runtime.markdown import facts_table, plain_text
+
+RESEARCH = "Research use only."
+
+
+def model_card(card: Card) -> str:
+    """The page of a bundle, in Markdown, made from its card alone.
+
+    What the card does not know is left out, or said to be unknown.
+
+    Args:
+        card: The bundle's card.
+    """
+    sections = (
+        _purpose(card),
+        _network(card),
+        _input(card),
+        training_section(card),
+        scores_section(card),
+        normals_section(card),
+        calibration_section(card),
+        classes_section(card),
+        _limits(card),
+        _test_pictures(card),
+    )
+    return "\n\n".join(block for section in sections for block in section) + "\n"
+
+
+def _purpose(card: Card) -> list[str]:
+    rest = plain_text(card.intended_use.removeprefix(RESEARCH))
+    return [
+        f"# Model card: {plain_text(card.name)}",
+        f"**{RESEARCH}** {rest}".strip(),
+        "Made from the card inside the bundle; nothing was added by hand.",
+        "## Intended use",
+        "For research on pictures of breast ultrasound. It gives each pixel the probability that "
+        "it is lesion, and from that a mask, which is measured.",
+    ]
+
+
+def _network(card: Card) -> list[str]:
+    height, width = card.preparation.shape
+    options = {key: value for key, value in card.model.items() if key != "name"}
+    facts = {
+        "network": card.model.get("name"),
+        "options": ", ".join(f"{key} {plain_text(value)}" for key, value in options.items()),
+        "parameters": f"{card.parameters / 1e6:.2f} M",
+        f"multiply-accumulates at {height} x {width}": f"{card.macs / 1e9:.2f} G",
+        "SHA-256 of `model.onnx`": card.model_sha256,
+        "greatest difference to torch at export, in probability": ", ".join(
+            f"{size}: {gap:.1e}" for size, gap in card.parity.items()
+        ),
+        "licence of the weights": card.licence,
+        "written by": f"Suraksha {card.suraksha_version}, card format {card.card_format}",
+    }
+    return ["## Network", facts_table(facts)]
+
+
+def _input(card: Card) -> list[str]:
+    wanted = card.preparation
+    colour = "grey" if wanted.channels == 1 else "RGB"
+    return [
+        "## Input",
+        f"One picture, {colour}, stretched to {wanted.height} rows x {wanted.width} columns, its "
+        f"values scaled to 0..1, less {wanted.mean:g}, divided by {wanted.std:g}. The network also "
+        f"takes other sizes whose sides {card.divisor} divides; no figure here is of them. The "
+        "answer is brought back to the picture's own size.",
+    ]
+
+
+def _limits(card: Card) -> list[str]:
+    limits = [f"* {plain_text(limit)}" for limit in card.limits]
+    return [
+        "## Limits",
+        "\n".join(limits) or "The card states none.",
+    ]
+
+
+def _test_pictures(card: Card) -> list[str]:
+    names = ", ".join(map(plain_text, card.test_pictures))
+    if not names:
+        return ["## Test pictures", "The card names none."]
+    return [
+        "## Test pictures",
+        "The training never saw these. The card holds the SHA-256 of the pixels of each.",
+        f"<details><summary>{len(card.test_pictures)} names</summary>\n\n{names}\n\n</details>",
+    ]

@@ -1,0 +1,106 @@
+"""Class probabilities on the run side, with an engine that answers what it is told to."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from suraksha.core import Image
+from suraksha.errors import BundleError
+from suraksha.runtime.bundle import read_bundle
+from suraksha.runtime.card import read_card
+from suraksha.runtime.engines import Logits
+from suraksha.runtime.segmenter import Segmenter
+
+NAMES = ("a", "b", "c")
+PICTURE = Image(np.zeros((20, 30), np.uint8))
+
+
+@dataclass
+class Fake:
+    """An engine that gives these logits of classes, and counts its passes."""
+
+    classes: np.ndarray | None
+    name: str = "fake"
+    threads: int = 1
+    passes: int = 0
+
+    def run(self, batch):
+        self.passes += 1
+        mask = np.zeros((len(batch), 1, *batch.shape[2:]), np.float32)
+        return Logits(mask, self.classes)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return read_bundle()
+
+
+def telling(bundle, logits, *, temperature=1.0, names=NAMES):
+    card = replace(bundle.card, classes=names, class_temperature=temperature)
+    return Segmenter(replace(bundle, card=card), Fake(logits))
+
+
+@given(
+    logits=arrays(np.float32, (1, 3), elements=st.floats(-50, 50, width=32)),
+    temperature=st.floats(0.1, 10),
+)
+@settings(max_examples=40, deadline=None)
+def test_probabilities_sum_to_one_and_are_the_softmax(plain, logits, temperature):
+    segment = telling(plain, logits, temperature=temperature)
+    told = segment.classes(PICTURE)
+    assert tuple(told) == NAMES
+    powers = np.exp((logits[0].astype(float) - logits.max()) / temperature)
+    np.testing.assert_allclose(list(told.values()), powers / powers.sum(), atol=1e-9)
+    assert sum(told.values()) == pytest.approx(1)
+
+
+def test_one_pass_gives_mask_and_classes(plain):
+    segment = telling(plain, np.array([[0, 0, np.log(2)]], np.float32))
+    result = segment(PICTURE)
+    assert segment.engine.passes == 1
+    assert result.classes == pytest.approx({"a": 0.25, "b": 0.25, "c": 0.5})
+    assert result.mask.shape == (20, 30)
+
+
+def test_a_bundle_that_tells_none_gives_none(plain):
+    segment = Segmenter(plain, Fake(np.zeros((1, 3), np.float32)))
+    assert plain.card.classes == ()
+    assert segment(PICTURE).classes is None
+    assert segment.classes(PICTURE) is None
+
+
+@pytest.mark.parametrize("logits", [None, np.zeros((1, 2), np.float32)])
+def test_a_network_that_tells_others_than_the_card_is_refused(plain, logits):
+    with pytest.raises(BundleError, match="its card names 3"):
+        telling(plain, logits)(PICTURE)
+
+
+def test_a_card_with_classes_survives_and_one_without_is_read(plain):
+    metrics = {"auc": {"a vs rest": {"value": None}}, "names": list(NAMES)}
+    card = replace(plain.card, classes=NAMES, class_temperature=1.7, class_metrics=metrics)
+    assert read_card(card.to_json()) == card
+    table = json.loads(plain.card.to_json())
+    for key in ("classes", "class_temperature", "class_metrics"):
+        del table[key]
+    assert read_card(json.dumps(table)) == plain.card
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ["a", "a"]}, "a name of its own"),
+        ({"class_temperature": 0}, "above 0"),
+        ({"class_temperature": "hot"}, "cannot be read"),
+        ({"classes": "abc"}, "no list of texts"),
+        ({"classes": [1, 2]}, "no list of texts"),
+        ({"class_metrics": 3}, "cannot be read"),
+    ],
+)
+def test_odd_classes_are_refused(plain, change, message):
+    with pytest.raises(BundleError, match=message):
+        read_card(json.dumps({**json.loads(plain.card.to_json()), **change}))
