@@ -172,6 +172,9 @@ class Result:
         image: The picture that was segmented.
         card: The card of the bundle that made it.
         latency_ms: Milliseconds by stage.
+        classes: Calibrated probability of each class of the bundle for the whole picture, by name,
+            sum 1; None where the bundle tells no classes. Decision support for research; nothing
+            shows it unasked.
 
     Raises:
         InputError: A mask or a probability map of another size than the picture.
@@ -183,6 +186,7 @@ class Result:
     image: Image
     card: CardLike
     latency_ms: Mapping[str, float] = field(default_factory=dict)
+    classes: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("mask", "probability"):

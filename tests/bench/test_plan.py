@@ -7,7 +7,7 @@ import pytest
 
 from suraksha.bench.plan import load_plan, plan_from_dict
 from suraksha.errors import SurakshaError, TrainError, UnknownNameError, UsageError
-from suraksha.train.config import list_recipes, load_recipe
+from suraksha.train.config import load_recipe
 
 REPO = Path(__file__).resolve().parents[2]
 PLAN = """
@@ -156,7 +156,6 @@ def test_plan_files_that_cannot_be_read(write_plan, tmp_path):
         load_plan(write_plan("nam = 'x'\n"))
 
 
-@pytest.mark.skipif("lite" not in list_recipes(), reason="the recipe lite is not written yet")
 def test_the_flagship_plan():
     plan = load_plan(REPO / "plans" / "flagship.toml")
     data = [cell.config.data for cell in plan.cells]
@@ -173,4 +172,5 @@ def test_the_flagship_plan():
     lite, reference = (cell.config for cell in plan.cells[-2:])
     assert (lite.model.name, reference.model.name) == ("suraksha-lite", "suraksha")
     assert reference.model.options == {"width": 32}
-    assert (lite.data, lite.data.size, lite.loss) == (reference.data, 128, reference.loss)
+    assert (lite.data, lite.data.size) == (reference.data, 128)
+    assert replace(lite.loss, classes=0.0) == reference.loss

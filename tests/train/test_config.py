@@ -42,7 +42,7 @@ SHARES = {
 
 def test_the_identity_covers_every_field():
     """Each field in turn gets another value: each makes another run."""
-    base = TrainConfig(model=ModelConfig(options={"width": 16}))
+    base = TrainConfig(model=ModelConfig(options={"width": 16}), optim=OptimConfig(small_size=32))
     other = {
         "teachers": ["a"],
         "pretrained": True,
@@ -82,15 +82,15 @@ def test_the_identity_covers_every_field():
         ({"optim": {"epochs": 0}}, "epochs >= 1"),
         ({"optim": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
         ({"optim": 3}, "optim = 3 cannot be used"),
-        ({"loss": {"bce": 0.0}}, "one of them is above 0"),
+        ({"loss": {"bce": 0.0}}, "one of the mask's parts is above 0"),
         ({"augment": {"flip": 2.0}}, "a chance is at most 1"),
         ({"data": {"validation_share": 1.0}}, "below 1"),
         ({"data": {"protocol": "papr"}}, "Did you mean 'paper'"),
         ({"data": {"twins": 1.5}}, "the others from 0 to 1"),
-        ({"data": {"teachers": "run"}}, "of type str, not tuple"),
+        ({"data": {"teachers": "run"}}, "of type str, not list"),
         ({"data": {"teachers": [1]}}, "of type int, not str"),
         ({"optim": {"small_epochs": 3}}, "with a small_size"),
-        ({"optim": {"small_epochs": 3, "small_size": 40}}, "Give 48 and 64"),
+        ({"optim": {"small_epochs": 3, "small_size": 40}}, "Give 64 and 32"),
         ({"optim": {"encoder_rate": 0.0}}, "encoder_rate <= 1"),
         ({"loss": {"bce": 0.0, "classes": 1.0}}, "one of the mask's parts"),
         ({"data": {"size": 50}}, "16 divides the input of suraksha. Give 48"),

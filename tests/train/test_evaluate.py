@@ -11,6 +11,7 @@ from suraksha.data.samples import Sample, check_hashes, read_samples
 from suraksha.errors import DataError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.measure.presence import PresenceRule
+from suraksha.metrics.parts import SIZE_BANDS
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.evaluate import evaluate, score
 
@@ -160,3 +161,29 @@ def test_a_rule_is_in_force_and_its_cost_is_shown(samples):
     assert found.scores[0].dice == 1, "the pictures' scores are those with the rule"
     without = score(predict, samples, name="net", rule=PresenceRule(0.5))
     assert bare not in {row.model for row in without.rows}
+
+
+def test_lesion_sizes_are_parts_of_their_own(samples):
+    found = score(lambda image: np.ones(image.shape, np.float32), samples, name="all")
+    for band in SIZE_BANDS:
+        shares = [s.truth.mean() for s in samples if not s.item.normal]
+        expected = sum(band.low <= 100 * share < band.high for share in shares)
+        rows = [r.summary.pictures for r in found.rows if (r.model, r.part) == ("all", band.part)]
+        assert rows == [expected] * bool(expected)
+    mine = [row.part for row in found.rows if row.model == "all"]
+    assert (mine[:2], mine[-2:]) == (["lesion", "consistent"], ["benign", "normal"])
+    assert len(mine) > 4
+
+
+def test_pixels_of_all_pictures_are_calibrated_whatever_the_rule(samples):
+    def predict(image):
+        return np.linspace(0, 1, image.pixels.size, dtype=np.float32).reshape(image.shape)
+
+    pictures = [(predict(s.image).ravel(), s.truth.ravel()) for s in samples]
+    probability, truth = map(np.concatenate, zip(*pictures, strict=True))
+    for rule in (PresenceRule(), PresenceRule(1.0, 0.9)):
+        found = score(predict, iter(samples), name="ramp", rule=rule)
+        record = json.loads(json.dumps(found.to_dict(), allow_nan=False))["calibration"]
+        assert record["pixels"] == truth.size
+        assert record["brier"] == pytest.approx(np.mean((probability - truth) ** 2), rel=1e-5)
+        assert record["lesion_share"] == pytest.approx(truth.mean())

@@ -61,3 +61,4 @@ def test_the_name_must_be_a_bundle_s(tiny_run, phantom_root, tmp_path):
 def test_a_cache_serves_the_export_too(tiny_run, phantom_cache, tmp_path):
     card = export(tiny_run, tmp_path / "x.busi", data=phantom_cache)
     assert read_bundle(tmp_path / "x.busi").card == card
+    assert card.calibration["pixels"] == 32 * 32 * len(card.test_pictures)

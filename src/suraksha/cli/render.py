@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from suraksha.core import Lesion
+from suraksha.runtime.card import DECISION_SUPPORT
 
 DIGITS = 4
 NOT_IN_RECORD = ("contour",)
@@ -21,6 +22,8 @@ CSV_LESION = tuple(
     if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
 )
 CSV_COLUMNS = ("image", "rows", "columns", *CSV_LESION, "bundle", "total_ms", "error", "made_by")
+# key of a record that holds class probabilities, there only where they were asked for
+SUPPORT = "decision_support"
 
 
 def json_line(record: Mapping[str, Any]) -> str:
@@ -55,13 +58,33 @@ def picture_line(record: Mapping[str, Any]) -> str:
     if "error" in record:
         return f"{record['image']}: FAILED"
     lesions = [f"{size_text(x)} (confidence {x['confidence']:.2f})" for x in record["lesions"]]
-    return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}"
+    told = f" | {DECISION_SUPPORT}: {classes_text(record)}" if SUPPORT in record else ""
+    return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}{told}"
+
+
+def support_record(classes: Mapping[str, float]) -> dict[str, Any]:
+    """Class probabilities as JSON takes them, to 0.0001, and what they are for."""
+    shares = {name: round(share, DIGITS) for name, share in classes.items()}
+    return {SUPPORT: {"use": DECISION_SUPPORT, "classes": shares}}
+
+
+def classes_text(record: Mapping[str, Any]) -> str:
+    """``benign 0.62, malignant 0.33, normal 0.05``."""
+    classes = record[SUPPORT]["classes"]
+    return ", ".join(f"{name} {share:.2f}" for name, share in classes.items())
+
+
+def _support_columns(record: Mapping[str, Any]) -> dict[str, float]:
+    classes = record.get(SUPPORT, {}).get("classes", {})
+    return {f"{DECISION_SUPPORT}: {name}": share for name, share in classes.items()}
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     """A row a lesion; a picture without one, or that failed, has a row of its own."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n", extrasaction="ignore")
+    told = dict.fromkeys(name for record in records for name in _support_columns(record))
+    columns = (*CSV_COLUMNS, *told)
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for record in records:
         picture = {key: record.get(key) for key in ("image", "bundle", "error")}
@@ -69,6 +92,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
         if "shape" in record:
             picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
             picture["total_ms"] = record["latency_ms"]["total"]
+            picture |= _support_columns(record)
         for lesion in record.get("lesions") or [{}]:
             writer.writerow({**picture, **lesion})
     return text.getvalue()
@@ -124,6 +148,8 @@ def _figure(record: Mapping[str, Any]) -> str:
         if lesions
         else "<p>no lesion found</p>"
     )
+    if SUPPORT in record:
+        table += f"<p><b>{DECISION_SUPPORT}</b>: {escape(classes_text(record))}</p>"
     source = quote(record["overlay"])
     return (
         f'<figure><img loading="lazy" src="{source}" alt="overlay of {name}">'

@@ -6,7 +6,7 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -20,11 +20,13 @@ from tqdm import tqdm
 import suraksha
 from suraksha.cli.app import EXTRAS
 from suraksha.cli.render import (
+    SUPPORT,
     csv_text,
     html_page,
     json_line,
     lesion_record,
     picture_line,
+    support_record,
 )
 from suraksha.cli.results import (
     LINES,
@@ -39,12 +41,14 @@ from suraksha.cli.results import (
     source_of,
 )
 from suraksha.core import Result, Spacing
-from suraksha.errors import InputError, SurakshaError
+from suraksha.errors import InputError, SurakshaError, UsageError
 from suraksha.files import write_bytes, write_text
 from suraksha.imaging.overlay import overlay
 from suraksha.imaging.read import read_image
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
+from suraksha.runtime.card import DECISION_SUPPORT
 from suraksha.runtime.engines import AUTO, ENGINES
+from suraksha.runtime.model_card import model_card
 from suraksha.runtime.segmenter import Segmenter, load_segmenter
 
 
@@ -56,6 +60,9 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spacing", type=millimetres, metavar="MM", help="millimetres per pixel")
     parser.add_argument("--engine", default=AUTO, choices=(AUTO, *ENGINES))
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine")
+    parser.add_argument(
+        "--classes", action="store_true", help=f"show class probabilities ({DECISION_SUPPORT})"
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON lines")
 
 
@@ -66,6 +73,12 @@ def run_segment(options: argparse.Namespace) -> int:
     """
     pictures, left_out = find_pictures(options.paths)
     segment = load_segmenter(options.bundle, engine=options.engine, threads=options.threads)
+    if options.classes and not segment.card.classes:
+        raise UsageError(
+            f"--classes cannot be used with bundle {segment.card.name}",
+            "its network tells no classes",
+            "Leave --classes out, or give a --bundle that tells them",
+        )
     earlier = earlier_records(options.out)
     names = output_names(pictures, earlier)
     refuse_to_overwrite(options.out, names)
@@ -74,7 +87,7 @@ def run_segment(options: argparse.Namespace) -> int:
     with (options.out / LINES).open("a", encoding="utf-8") as lines:
         bar = tqdm(pictures, unit="picture", disable=None, leave=False)
         for path, name in zip(bar, names, strict=True):
-            record = _segment_one(segment, path, spacing=options.spacing, out=options.out / name)
+            record = _segment_one(segment, path, options=options, out=options.out / name)
             new.append(record)
             lines.write(json_line(record) + "\n")
             lines.flush()
@@ -82,6 +95,8 @@ def run_segment(options: argparse.Namespace) -> int:
             print(json_line(record) if options.json else picture_line(record), flush=True)
     records = [*kept(earlier, pictures), *new]
     write_text(options.out / LINES, "".join(json_line(record) + "\n" for record in records))
+    if not options.classes:  # earlier calls may have asked for them
+        records = [{k: v for k, v in record.items() if k != SUPPORT} for record in records]
     write_text(options.out / "results.csv", csv_text(records))
     write_text(options.out / "report.html", html_page(records, segment.card.intended_use))
     return _conclude(new, left_out, options.out, segment.card.name)
@@ -109,11 +124,11 @@ def millimetres(text: str) -> Spacing:
 
 
 def _segment_one(
-    segment: Segmenter, path: Path, *, spacing: Spacing | None, out: Path
+    segment: Segmenter, path: Path, *, options: argparse.Namespace, out: Path
 ) -> dict[str, Any]:
     """Segment one picture and write its files; what to say of it, an ``error`` included."""
     try:
-        result = segment(read_image(path, spacing=spacing))
+        result = segment(read_image(path, spacing=options.spacing))
         mask = out.with_name(f"{out.name}_mask.png")
         drawn = out.with_name(f"{out.name}_overlay.png")
         write_bytes(mask, _png(result.mask.astype(np.uint8) * 255))
@@ -123,7 +138,10 @@ def _segment_one(
         why = "the memory does not suffice. Give a smaller picture"
         text = why if isinstance(error, MemoryError) else str(error)
         return {"image": shown(path), "source": source_of(path), "error": shown(text)}
-    return _record(path, result, mask=mask.name, overlay=drawn.name)
+    record = _record(path, result, mask=mask.name, overlay=drawn.name)
+    if options.classes and result.classes is not None:
+        record |= support_record(result.classes)
+    return record
 
 
 def _record(path: Path, result: Result, *, mask: str, overlay: str) -> dict[str, Any]:
@@ -151,15 +169,22 @@ def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
 
 def add_info(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``info``."""
+    parser.add_argument("bundle", nargs="?", help="name or .busi file (default: those shipped)")
+    parser.add_argument("--card", action="store_true", help="print the bundle's model card")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_info(options: argparse.Namespace) -> int:
-    """Say what is installed."""
+    """Say what is installed, or what a bundle says of itself."""
+    if options.card:
+        card = read_bundle(options.bundle).card
+        print(card.to_json() if options.json else model_card(card), end="")
+        return 0
+    bundles = list(_bundles([options.bundle] if options.bundle else BUNDLES))
     info = {
         "version": suraksha.__version__,
         "python": platform.python_version(),
-        "bundles": list(_bundles()),
+        "bundles": bundles,
         "engines": list(ENGINES),
         "extras": {name: all(map(find_spec, modules)) for name, modules in EXTRAS.items()},
     }
@@ -167,7 +192,7 @@ def run_info(options: argparse.Namespace) -> int:
         print(json.dumps(info, indent=2))
         return 0
     print(f"suraksha {info['version']}, Python {info['python']}. Research use only.")
-    for bundle in _bundles():
+    for bundle in bundles:
         print(f"bundle {bundle['name']}: {bundle['parameters']} parameters, {bundle['sha256']}")
     print(f"engines: {', '.join(ENGINES)}")
     for name, modules in EXTRAS.items():
@@ -175,12 +200,12 @@ def run_info(options: argparse.Namespace) -> int:
     return 0
 
 
-def _bundles() -> Iterator[dict[str, Any]]:
-    for name in BUNDLES:
+def _bundles(wanted: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in wanted:
         bundle = read_bundle(name)
         card = bundle.card
         yield {
-            "name": name,
+            "name": card.name,
             "default": name == DEFAULT_BUNDLE,
             "sha256": bundle.sha256,
             "parameters": card.parameters,

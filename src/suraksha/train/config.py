@@ -171,16 +171,24 @@ class TrainConfig:
                 "Give 0 or more",
             )
         sizes = (size, self.optim.small_size) if self.optim.small_epochs else (size,)
-        if min(sizes) < 1 or any(side % divisor for side in sizes):
+        fit = [max(divisor, round(side / divisor) * divisor) for side in sizes]
+        if list(sizes) != fit:
             raise TrainError(
                 f"a size of {' or '.join(map(str, sizes))} cannot be used",
                 f"{divisor} divides the input of {name}",
-                f"Give {max(divisor, round(size / divisor) * divisor)}",
+                f"Give {' and '.join(map(str, fit))}",
             )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain tables, as a recipe has them."""
         return asdict(replace(self, model=replace(self.model, options=dict(self.model.options))))
+
+    @property
+    def classes(self) -> int:
+        """How many classes the network's second output tells, 0 where it has none."""
+        name, options = self.model.name, self.model.options
+        spec = build_spec(name, in_channels=self.data.channels, options=options)
+        return int(getattr(spec, "classes", 0))
 
     @property
     def sha256(self) -> str:
@@ -260,8 +268,10 @@ def _value(wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - TOML va
         return _record(wanted, value, f"{path}.")  # type: ignore[arg-type]
     if wanted is float and type(value) is int:
         return float(value)
-    if wanted == tuple[str, ...] and isinstance(value, list | tuple):
-        return tuple(_value(str, one, path) for one in value)
+    if wanted == tuple[str, ...]:
+        if isinstance(value, list | tuple):
+            return tuple(_value(str, one, path) for one in value)
+        wanted = list
     simple = wanted if isinstance(wanted, type) else Mapping
     if isinstance(value, bool) is not (simple is bool) or not isinstance(value, simple):
         raise TrainError(

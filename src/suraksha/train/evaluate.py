@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,15 @@ from suraksha.imaging.prepare import (
 from suraksha.measure.presence import PresenceRule, present
 from suraksha.metrics.baseline import mean_mask
 from suraksha.metrics.boundary import hd95
+from suraksha.metrics.calibration import Reliability, reliability
+from suraksha.metrics.classes import ClassScores
+from suraksha.metrics.parts import in_order, parts_of
 from suraksha.metrics.picture import PictureScore, jsonable, score_picture
 from suraksha.metrics.summary import Summary, batch_pooled, summarise
 from suraksha.models.cost import count_macs, count_parameters
 from suraksha.runtime.segmenter import Segmenter
 from suraksha.train.run import Run, cpu_name, training_facts
+from suraksha.train.score_classes import tell_run, tell_samples
 
 MEAN_MASK_GRID = (256, 256)
 NO_RULE = PresenceRule()
@@ -48,7 +52,7 @@ class Row:
 
     Args:
         model: What predicted.
-        part: ``lesion``, ``consistent``, ``normal`` or a class.
+        part: A part of `suraksha.metrics.parts`, or a class.
         summary: Its scores.
     """
 
@@ -67,12 +71,16 @@ class Evaluation:
             without it, then "all background" and, where known, "mean mask".
         community: IoU and F1 pooled over batches of 8 and averaged, lesion pictures in order.
         scores: The model's score of every picture.
+        calibration: How its probabilities, no rule applied, agree with the truth, over all pixels.
+        classes: How well its second output tells the classes, or None where it tells none.
     """
 
     facts: Mapping[str, Any]
     rows: tuple[Row, ...]
     community: Mapping[str, float]
     scores: tuple[PictureScore, ...]
+    calibration: Reliability = field(default_factory=Reliability)
+    classes: ClassScores | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON takes it."""
@@ -83,6 +91,8 @@ class Evaluation:
             **self.facts,
             "models": tables,
             "community_batches_of_8": jsonable(dict(self.community)),
+            "calibration": self.calibration.to_dict(),
+            **({} if self.classes is None else {"classes": self.classes.to_dict()}),
         }
 
 
@@ -161,7 +171,7 @@ def _evaluate_run(
         "seen_in_training": sum(s.item.picture_sha256 in trained for s in samples),
         "scored_with": f"torch, {cpu_name()}, {torch.get_num_threads()} threads",
     }
-    return replace(found, facts=facts)
+    return replace(found, facts=facts, classes=tell_run(run, network, samples=samples))
 
 
 def _evaluate_bundle(
@@ -175,7 +185,8 @@ def _evaluate_bundle(
         threshold=card.threshold,
         rule=card.presence,
     )
-    return replace(found, facts=_bundle_facts(segment))
+    told = tell_samples(segment.classes, samples, names=card.classes)
+    return replace(found, facts=_bundle_facts(segment), classes=told)
 
 
 def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
@@ -221,8 +232,10 @@ def score(
         average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
     items: list[CacheItem] = []
     scores: dict[str, list[PictureScore]] = {name: []}
+    calibration = Reliability()
     for sample in samples:
         probability, shape = predict(sample.image), sample.image.shape
+        calibration += reliability(probability, sample.truth)
         masks = {name: present(probability, threshold=threshold, rule=rule)}
         if not rule.keeps_all(threshold):
             masks[f"{name}, no presence rule"] = probability >= threshold
@@ -234,7 +247,8 @@ def score(
         items.append(sample.item)
     rows = [row for model, found in scores.items() for row in _rows(model, items, found)]
     lesion = [score for score, item in zip(scores[name], items, strict=True) if not item.normal]
-    return Evaluation({}, tuple(rows), batch_pooled(lesion), tuple(scores[name]))
+    mine = tuple(scores[name])
+    return Evaluation({}, tuple(rows), batch_pooled(lesion), mine, calibration)
 
 
 def _score(sample: Sample, prediction: Mask) -> PictureScore:
@@ -250,11 +264,7 @@ def _score(sample: Sample, prediction: Mask) -> PictureScore:
 def _rows(model: str, items: Sequence[CacheItem], scores: Sequence[PictureScore]) -> list[Row]:
     parts: dict[str, list[PictureScore]] = {}
     for item, score in zip(items, scores, strict=True):
-        names = [item.label]
-        if not item.normal:
-            names += ["lesion", *(["consistent"] if item.consistent else [])]
-        for part in names:
+        facts = {"normal": item.normal, "consistent": item.consistent}
+        for part in parts_of(score.counts, label=item.label, **facts):
             parts.setdefault(part, []).append(score)
-    first = [part for part in ("lesion", "consistent") if part in parts]
-    order = first + sorted(parts.keys() - set(first))
-    return [Row(model, part, summarise(parts[part])) for part in order]
+    return [Row(model, part, summarise(parts[part])) for part in in_order(parts)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import suraksha
 from suraksha.core import Image
@@ -19,13 +19,16 @@ from suraksha.data.catalogue import DATASETS, DatasetSpec
 from suraksha.data.samples import check_hashes, dataset_of, grid_of, name_of, read_samples
 from suraksha.errors import TrainError
 from suraksha.imaging.prepare import Preparation, prepare
+from suraksha.metrics.classes import ClassScores
 from suraksha.models.cost import count_macs, count_parameters
 from suraksha.models.zoo import find_model, model_options
 from suraksha.runtime.bundle import bundle_path, sha256_of, write_bundle
 from suraksha.runtime.card import NOT_STATED, Card
 from suraksha.runtime.engines import create_engine
 from suraksha.train.evaluate import network_predictor, score
+from suraksha.train.outputs import AllOutputs, outputs_of
 from suraksha.train.run import Run, training_facts
+from suraksha.train.score_classes import tell_run
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -35,12 +38,14 @@ PARITY_PICTURES = 8
 def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
     """The network as an ONNX file with any number, height and width of pictures.
 
+    Its outputs are ``logits`` and, where the network tells classes, ``classes``.
+
     Args:
         network: In eval mode, on the CPU.
         preparation: Its channels and size serve as the example.
     """
     shape = (2, preparation.channels, preparation.height, 2 * preparation.width)
-    free = torch.export.Dim.DYNAMIC
+    free, whole = torch.export.Dim.DYNAMIC, AllOutputs(network).eval()
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
@@ -48,12 +53,12 @@ def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             program = torch.onnx.export(
-                network,
+                whole,
                 (torch.zeros(shape),),
                 dynamo=True,
                 verbose=False,
                 input_names=["picture"],
-                output_names=["logits"],
+                output_names=list(whole.names),
                 dynamic_shapes=({0: free, 2: free, 3: free},),
                 opset_version=OPSET,
             )
@@ -76,6 +81,8 @@ def check_parity(
 ) -> dict[str, float]:
     """The greatest difference in probability between torch and ONNX Runtime, by size.
 
+    Pixels and, where the network tells them, classes count alike.
+
     Args:
         network: In eval mode, on the CPU.
         model: Its ONNX file.
@@ -90,8 +97,10 @@ def check_parity(
     for preparation in preparations:
         batch = np.concatenate([prepare(picture, preparation) for picture in pictures])
         with torch.inference_mode():
-            ours = network(torch.from_numpy(batch)).sigmoid()
-        theirs = torch.from_numpy(engine.run(batch)).sigmoid()
+            ours = _probabilities(*outputs_of(network, torch.from_numpy(batch)))
+        answer = engine.run(batch)
+        told = [] if answer.classes is None else [torch.from_numpy(answer.classes)]
+        theirs = _probabilities(torch.from_numpy(answer.mask), *told)
         size = f"{preparation.height}x{preparation.width}"
         found[size] = float((ours - theirs).abs().max())
         if not found[size] <= TOLERANCE:
@@ -101,6 +110,12 @@ def check_parity(
                 "Nothing was written. Use the versions of torch and onnxruntime in constraints.txt",
             )
     return found
+
+
+def _probabilities(logits: Tensor, *classes: Tensor) -> Tensor:
+    """All probabilities of a network's outputs in a row."""
+    told = (one.softmax(1).flatten() for one in classes)
+    return torch.cat([logits.sigmoid().flatten(), *told])
 
 
 def parity_preparations(preparation: Preparation, divisor: int) -> tuple[Preparation, ...]:
@@ -145,9 +160,8 @@ def export(
     pictures = [sample.image for sample in samples[:PARITY_PICTURES]]
     sizes = parity_preparations(preparation, card.divisor)
     parity = check_parity(network, model, pictures=pictures, preparations=sizes)
-    predict = network_predictor(network, preparation)
+    dataset, predict = dataset_of(data), network_predictor(network, preparation)
     found = score(predict, samples, name=card.name, threshold=card.threshold, rule=card.presence)
-    dataset = dataset_of(data)
     card = replace(
         card,
         limits=limits_of(dataset),
@@ -156,10 +170,19 @@ def export(
         model_sha256=sha256_of(model),
         parity=parity,
         metrics=found.to_dict()["models"][card.name],
+        calibration=found.calibration.to_dict(),
+        class_metrics=_class_metrics(run, tell_run(run, network, samples=samples)),
         metrics_grid=grid_of(data),
     )
     write_bundle(path, model, card=card)
     return card
+
+
+def _class_metrics(run: Run, scores: ClassScores | None) -> dict[str, Any]:
+    if run.classes is None:
+        return {}
+    found = {} if scores is None else scores.to_dict()
+    return {**found, "calibration": dict(run.classes.fit)}
 
 
 def limits_of(dataset: DatasetSpec | str) -> tuple[str, ...]:
@@ -185,6 +208,7 @@ def describe(run: Run, network: nn.Module, *, name: str) -> Card:
         name: The bundle's name.
     """
     entry, preparation = find_model(run.config.model.name), run.config.data.preparation
+    told = run.classes
     return Card(
         name=name,
         model={"name": entry.name, **model_options(network)},
@@ -200,6 +224,8 @@ def describe(run: Run, network: nn.Module, *, name: str) -> Card:
         training=training_facts(run),
         test_pictures={name: run.split.pictures[name] for name in run.split.test},
         metrics={},
+        classes=() if told is None else told.names,
+        class_temperature=1.0 if told is None else told.temperature,
         metrics_grid="",
         suraksha_version=suraksha.__version__,
     )

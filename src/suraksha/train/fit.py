@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from suraksha.data.cache import Cache, is_cache, open_cache, pack
 from suraksha.data.layout import Case, locate
-from suraksha.data.loaders import CacheDataset, plain_loader, training_loader
+from suraksha.data.loaders import CacheDataset, classes_of, plain_loader, training_loader
 from suraksha.data.splits import Split, hold_out, make_split
 from suraksha.errors import TrainError
 from suraksha.files import lock, write_text
@@ -29,7 +29,7 @@ from suraksha.train.callbacks import ProgressBar, RunLog
 from suraksha.train.config import TrainConfig
 from suraksha.train.module import SegmentationModule
 from suraksha.train.run import Run, device_name, open_run, start_run
-from suraksha.train.run_presence import write_presence
+from suraksha.train.run_validation import write_fits
 from suraksha.train.targets import soft_targets
 
 
@@ -103,7 +103,8 @@ def train(
         The finished run.
 
     Raises:
-        TrainError: The cache is of another size, or the folder belongs to another run.
+        TrainError: The cache is of another size, the network's second output and the recipe or the
+            cache's classes do not fit each other, or the folder belongs to another run.
         DataError: The pictures do not fit the protocol.
         BusyError: Another process trains this run.
     """
@@ -116,12 +117,37 @@ def train(
             f"Give --size {packed.height}, or the data set itself as --data, or pack another: "
             f"suraksha data pack ROOT CACHE --size {wanted.height} --channels {wanted.channels}",
         )
+    check_classes(config, cache)
     split = split_of(config, cache, lists=lists)
     with lock(Path(out) / config.run_name):
         run = start_run(Path(out), config, split=split)
         if run.finished is None:
             _finish(run, cache, progress)
         return open_run(run.folder)
+
+
+def check_classes(config: TrainConfig, cache: Cache) -> None:
+    """Refuse a second output that is not trained, is not there, or counts other classes.
+
+    Raises:
+        TrainError: It is one of these.
+    """
+    told, weight = config.classes, config.loss.classes
+    if bool(told) != bool(weight):
+        has = f"tells {told} classes" if told else "tells none"
+        raise TrainError(
+            f"[loss] classes = {weight:g} does not fit the network",
+            f"this {config.model.name} {has}, and a second output is there to be trained",
+            "Set [loss] classes = 0 and no [model] options.classes, or both above 0; of the "
+            "networks, suraksha-lite can have a second output",
+        )
+    names = classes_of(cache)
+    if told and told != len(names):
+        raise TrainError(
+            f"[model] options.classes = {told} does not fit the cache {cache.folder}",
+            f"its pictures have {len(names)}: {', '.join(names)}",
+            f"Set options.classes = {len(names)}",
+        )
 
 
 def _finish(run: Run, cache: Cache, progress: bool) -> None:
@@ -135,7 +161,7 @@ def _finish(run: Run, cache: Cache, progress: bool) -> None:
         "dataset": cache.dataset,
         "cache_sha256": cache.sha256,
     }
-    write_presence(replace(run, finished=done), cache)
+    write_fits(replace(run, finished=done), cache)
     write_text(run.folder / "finished.json", json.dumps(done, indent=2) + "\n")
 
 

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suraksha.errors import DataError
 from suraksha.files import write_text
-from suraksha.metrics.bootstrap import Estimate
+from suraksha.metrics.classes import ClassScores
 from suraksha.metrics.detection import Presence
 from suraksha.metrics.overlap import Counts
 from suraksha.metrics.picture import PictureScore
 from suraksha.metrics.summary import Summary, table_row
+from suraksha.runtime.card import DECISION_SUPPORT
+from suraksha.runtime.markdown import estimate_text as estimate_text
+from suraksha.runtime.markdown import markdown_table as markdown_table
 
 if TYPE_CHECKING:
     from suraksha.train.evaluate import Evaluation
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """``0.735 (0.700-0.770)``, or a dash where there is no number."""
-    if not math.isfinite(estimate.value):
-        return "-"
-    digits = 1 if abs(estimate.value) > 2 else 3
-    value, low, high = (f"{x:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low}-{high})"
 
 
 def normals_text(summary: Summary) -> str:
@@ -58,6 +46,27 @@ def evaluation_table(evaluation: Evaluation) -> str:
         first = [row.model, row.part, str(row.summary.pictures)]
         rows.append([*first, *figures, normals_text(row.summary)])
     return markdown_table(head, rows)
+
+
+def classes_text(scores: ClassScores) -> str:
+    """How well classes are told, as Markdown under its heading."""
+    figures = {
+        **{f"AUC, {question}": estimate_text(area) for question, area in scores.auc.items()},
+        "Brier score, 0 to 2": estimate_text(scores.brier),
+        "expected calibration error": f"{scores.calibration_error:.3f}",
+    }
+    counts = [
+        [name, *map(str, row)] for name, row in zip(scores.names, scores.confusion, strict=True)
+    ]
+    return "\n\n".join(
+        (
+            f"## Classes: {DECISION_SUPPORT}",
+            f"{scores.pictures} pictures in {scores.groups} groups; 95 % intervals.",
+            markdown_table(("figure", "value"), list(figures.items())),
+            "Pictures by true class (rows) and most probable class (columns):",
+            markdown_table(("", *scores.names), counts),
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
     record = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
     title = ", ".join(f"{key} {value}" for key, value in facts.items())
     text = f"{title}\n\n{evaluation_table(evaluation)}"
+    if evaluation.classes is not None:
+        text += f"\n\n{classes_text(evaluation.classes)}"
     pictures = [json.dumps(score.to_dict()) for score in evaluation.scores]
     write_text(folder / f"{stem}-pictures.jsonl", "\n".join(pictures) + "\n")
     write_text(folder / f"{stem}.md", f"{text}\n")

@@ -20,8 +20,11 @@ from suraksha.data.splits import Split, load_split
 from suraksha.errors import TrainError
 from suraksha.files import write_text
 from suraksha.models.zoo import create_model
+from suraksha.train.classes_file import FILE as CLASSES
+from suraksha.train.classes_file import RunClasses, read_classes
 from suraksha.train.config import TrainConfig, config_from_dict
-from suraksha.train.presence_file import FILE, RunPresence, read_presence
+from suraksha.train.presence_file import FILE as PRESENCE
+from suraksha.train.presence_file import RunPresence, read_presence
 
 PACKAGES = ("suraksha", "torch", "lightning", "kornia", "numpy", "onnxruntime")
 
@@ -36,6 +39,7 @@ class Run:
         split: Which pictures it trained on and which it did not see.
         finished: Seconds of training and device, or None while it is not finished.
         presence: Threshold and presence rule; no rule where it was not fitted.
+        classes: What the network's second output tells, or None where it has none.
     """
 
     folder: Path
@@ -43,6 +47,7 @@ class Run:
     split: Split
     finished: dict[str, Any] | None
     presence: RunPresence = field(default_factory=RunPresence)
+    classes: RunClasses | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -101,11 +106,12 @@ def open_run(folder: str | Path) -> Run:
     try:
         table = tomllib.loads((folder / "config.toml").read_bytes().decode())
         finished = json.loads(result.read_bytes()) if result.is_file() else None
-        presence = read_presence(folder / FILE)
-    except ValueError as error:  # no UTF-8, no TOML, no JSON or no rule
+        presence, classes = read_presence(folder / PRESENCE), read_classes(folder / CLASSES)
+    except ValueError as error:  # no UTF-8, no TOML, no JSON, no rule or no classes
         raise _damaged(folder, error) from error
     config = config_from_dict(table)
-    return Run(folder, config, load_split(folder / "split.json"), finished, presence)
+    split = load_split(folder / "split.json")
+    return Run(folder, config, split, finished, presence, classes)
 
 
 def start_run(out: Path, config: TrainConfig, *, split: Split) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,11 @@ from torch.nn import functional as F
 from suraksha.data.cache import Cache
 from suraksha.data.splits import Split
 from suraksha.errors import TrainError
-from suraksha.imaging.prepare import normalise
 from suraksha.train.config import DataConfig
+from suraksha.train.predict import probabilities
 from suraksha.train.run import Run, open_run
 
 COMPARE_PX = 64
-BATCH = 16
 Masks = dict[str, NDArray[np.float32]]
 
 
@@ -91,22 +91,12 @@ def _taught(teachers: list[Run], cache: Cache, split: Split) -> Masks:
     count: dict[str, int] = defaultdict(int)
     for run in teachers:
         unseen = tuple(name for name in split.train if name not in run.split.train)
-        for name, probability in zip(unseen, _predict(run, cache, unseen), strict=True):
+        for name, probability in zip(unseen, _told(run, cache, unseen), strict=True):
             total[name] = total.get(name, np.float32(0)) + probability
             count[name] += 1
     return {name: total[name] / np.float32(count[name]) for name in total}
 
 
-@torch.inference_mode()
-def _predict(run: Run, cache: Cache, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """(N, h, w) probabilities on the cache's grid."""
-    network, preparation = run.network(), run.config.data.preparation
-    rows, found = cache.select(names), []
-    for start in range(0, len(rows), BATCH):
-        pictures = normalise(np.asarray(cache.images[rows[start : start + BATCH]]), preparation)
-        inputs = torch.from_numpy(pictures)
-        if inputs.shape[2:] != preparation.shape:
-            inputs = F.interpolate(inputs, size=preparation.shape, mode="area")
-        told = network(inputs).sigmoid()
-        found.append(F.interpolate(told, size=pictures.shape[2:], mode="bilinear")[:, 0].numpy())
-    return np.concatenate(found)
+def _told(run: Run, cache: Cache, names: tuple[str, ...]) -> Iterator[NDArray[np.float32]]:
+    preparation = run.config.data.preparation
+    return probabilities(run.network(), cache, names=names, preparation=preparation)

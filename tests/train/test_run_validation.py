@@ -1,4 +1,4 @@
-"""A run keeps the presence rule that its validation part gave."""
+"""A run keeps what its validation part gave: the presence rule, and no rule without one."""
 
 import json
 from dataclasses import replace
@@ -13,13 +13,13 @@ from suraksha.errors import TrainError
 from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.bundle import read_bundle
 from suraksha.runtime.segmenter import load_segmenter
-from suraksha.train import run_presence
+from suraksha.train import predict
 from suraksha.train.evaluate import evaluate, network_predictor
 from suraksha.train.export import export
 from suraksha.train.fit import train
 from suraksha.train.presence_file import RunPresence
 from suraksha.train.run import open_run
-from suraksha.train.run_presence import write_presence
+from suraksha.train.run_validation import write_fits
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +67,17 @@ def test_the_rule_is_fitted_on_the_validation_part(watched_run, phantom_cache):
 
 
 def test_batches_give_what_single_pictures_give(watched_run, phantom_cache, monkeypatch):
-    monkeypatch.setattr(run_presence, "BATCH", 4)
+    monkeypatch.setattr(predict, "BATCH", 4)
     network, preparation = watched_run.network(), watched_run.config.data.preparation
     names = [item.name for item in open_cache(phantom_cache).items][:9]
     maps = list(
-        run_presence.probabilities(
+        predict.probabilities(
             network, open_cache(phantom_cache), names=names, preparation=preparation
         )
     )
-    predict = network_predictor(network, preparation)
+    single = network_predictor(network, preparation)
     for found, sample in zip(maps, read_samples(phantom_cache, names), strict=True):
-        np.testing.assert_allclose(found, predict(sample.image), atol=1e-5)
+        np.testing.assert_allclose(found, single(sample.image), atol=1e-5)
 
 
 def test_a_run_killed_in_the_fit_is_fitted_again(
@@ -86,12 +86,12 @@ def test_a_run_killed_in_the_fit_is_fitted_again(
     def killed(run, cache):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("suraksha.train.fit.write_presence", killed)
+    monkeypatch.setattr("suraksha.train.fit.write_fits", killed)
     with pytest.raises(KeyboardInterrupt):
         train(watched_config, phantom_cache, out=tmp_path, progress=False)
     run = open_run(tmp_path / watched_config.run_name)
     assert (run.finished, run.presence) == (None, RunPresence())
-    monkeypatch.setattr("suraksha.train.fit.write_presence", write_presence)
+    monkeypatch.setattr("suraksha.train.fit.write_fits", write_fits)
     again = train(watched_config, phantom_cache, out=tmp_path, progress=False)
     assert again.finished["epochs"] == 1
     assert again.presence.rule == watched_run.presence.rule
@@ -101,7 +101,7 @@ def test_a_run_killed_in_the_fit_is_fitted_again(
 def test_without_a_validation_part_there_is_no_rule(watched_run, phantom_cache, tmp_path):
     split = watched_run.split
     whole = replace(split, train=split.train + split.validation, validation=())
-    write_presence(replace(watched_run, split=whole, folder=tmp_path), open_cache(phantom_cache))
+    write_fits(replace(watched_run, split=whole, folder=tmp_path), open_cache(phantom_cache))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,62 @@
+"""A run's classes as its file ``classes.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from suraksha.files import write_text
+
+FILE = "classes.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunClasses:
+    """What the second output of a run's network tells.
+
+    Args:
+        names: The classes, in the order of the output.
+        temperature: What divides its logits.
+        fit: On what the temperature was fitted: ``dataset``, ``part``, ``pictures``, and the mean
+            negative log likelihood there, ``nll_before`` and ``nll_after``.
+
+    Raises:
+        ValueError: No names, or a temperature that is not above 0.
+    """
+
+    names: tuple[str, ...]
+    temperature: float = 1.0
+    fit: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.names or not 0 < self.temperature < math.inf:
+            raise ValueError(f"{self} tells no classes")
+
+
+def save_classes(classes: RunClasses, path: Path) -> None:
+    """Write a run's classes, whole or not at all.
+
+    Raises:
+        OSError: A place that cannot be written.
+    """
+    write_text(path, json.dumps(asdict(classes), indent=2, allow_nan=False) + "\n")
+
+
+def read_classes(path: Path) -> RunClasses | None:
+    """Read what `save_classes` wrote; None where there is no such file.
+
+    Raises:
+        ValueError: No JSON, a key missing or unknown, or a value that does not fit.
+    """
+    if not path.is_file():
+        return None
+    try:
+        table = json.loads(path.read_bytes())
+        names, temperature = tuple(map(str, table.pop("names"))), float(table.pop("temperature"))
+        return RunClasses(names, temperature, **table)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.name} holds no classes: {error}") from error

@@ -1,0 +1,79 @@
+"""What a run fits on its validation pictures: the presence rule and the classes' temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from suraksha.data.cache import Cache
+from suraksha.data.loaders import classes_of
+from suraksha.train.calibrate import fit_temperature
+from suraksha.train.classes_file import FILE as CLASSES
+from suraksha.train.classes_file import RunClasses, save_classes
+from suraksha.train.curves import draw_trade
+from suraksha.train.predict import Answer, answers
+from suraksha.train.presence import fit_presence
+from suraksha.train.presence_file import FILE as PRESENCE
+from suraksha.train.presence_file import save_presence
+from suraksha.train.run import Run
+
+NO_VALIDATION = {"part": "none: the split has no validation part", "pictures": 0}
+
+
+def write_fits(run: Run, cache: Cache) -> None:
+    """Fit on a run's validation part, whose pictures are run once, and write what was found.
+
+    ``presence.json`` and ``presence.png`` hold the presence rule, ``classes.json`` the classes of
+    the second output with their temperature. Without a validation part there is no rule, and the
+    temperature is 1: the test part chooses nothing.
+
+    Args:
+        run: A run that is trained to its last epoch.
+        cache: The pictures that it trained from.
+
+    Raises:
+        TrainError: The run is not finished, or its logits are no numbers.
+        DataError: The cache does not hold the pictures.
+    """
+    names, config = run.split.validation, run.config
+    if not names:
+        if config.classes:
+            unfitted = RunClasses(classes_of(cache), fit=NO_VALIDATION)
+            save_classes(unfitted, run.folder / CLASSES)
+        return
+    preparation = config.data.preparation
+    found = list(answers(run.network(), cache, names=names, preparation=preparation))
+    fitted_on = {
+        "dataset": cache.dataset,
+        "part": f"validation part of {run.split.protocol} {run.split.parameter}",
+        "grid": f"{preparation.height}x{preparation.width}",
+    }
+    _write_presence(run, cache, found, fitted_on)
+    _write_classes(run, cache, found, fitted_on)
+
+
+def _write_presence(
+    run: Run, cache: Cache, found: Sequence[Answer], fitted_on: dict[str, Any]
+) -> None:
+    truths = cache.masks()[cache.select(run.split.validation)]
+    maps = (answer.probability for answer in found)
+    fitted = fit_presence(zip(maps, truths, strict=True))
+    draw_trade(fitted, run.folder / "presence.png", title=run.config.run_name)
+    save_presence(fitted, run.folder / PRESENCE, fitted_on=fitted_on)
+
+
+def _write_classes(
+    run: Run, cache: Cache, found: Sequence[Answer], fitted_on: dict[str, Any]
+) -> None:
+    logits = [answer.classes for answer in found if answer.classes is not None]
+    if not logits:
+        return
+    names = classes_of(cache)
+    rows = cache.select(run.split.validation)
+    labels = np.array([names.index(cache.items[row].label) for row in rows])
+    fitted = asdict(fit_temperature(np.stack(logits), labels))
+    temperature = fitted.pop("temperature")
+    save_classes(RunClasses(names, temperature, {**fitted_on, **fitted}), run.folder / CLASSES)
