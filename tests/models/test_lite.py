@@ -81,7 +81,7 @@ def test_the_pretrained_encoder_against_the_published_one(encoder):
     """The published network pads stride-2 convolutions at the other end: flip both and compare."""
     model = Lite(LiteSpec(in_channels=3, encoder=encoder)).eval()
     load_pretrained(model)
-    oracle = EfficientNet.from_name(f"efficientnet-{encoder}").eval()
+    oracle = EfficientNet.from_name(f"efficientnet-{encoder}", image_size=64).eval()
     size = SIZES[encoder]
     file = getattr(import_module(size.package), size.loader).get_model_file_path()
     oracle.load_state_dict(torch.load(file, weights_only=True))
@@ -166,4 +166,4 @@ def test_specs_that_cannot_be_built_are_refused(fields):
 
 def test_an_unknown_encoder_is_answered_with_the_nearest():
     with pytest.raises(UnknownNameError, match="Did you mean 'lite0'"):
-        LiteSpec(encoder="lite")
+        LiteSpec(encoder="lite-0")
