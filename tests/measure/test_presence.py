@@ -88,6 +88,15 @@ def test_a_weak_second_region_goes_and_a_corner_joins():
     assert not present(probability, threshold=0.5, rule=PresenceRule(0.96)).any()
 
 
+@given(MAPS, RULES, st.floats(0, 1), st.floats(0, 1))
+@settings(deadline=None, max_examples=60)
+def test_the_second_output_empties_or_leaves_alone(probability, rule, least, lesion):
+    asked = PresenceRule(rule.peak, rule.least_area, least)
+    mask = present(probability, threshold=0.5, rule=asked, lesion=lesion)
+    expected = present(probability, threshold=0.5, rule=rule)
+    np.testing.assert_array_equal(mask, expected & (lesion >= least))
+
+
 def test_thousands_of_specks_are_sorted_out():
     rng = np.random.default_rng(0)
     probability = np.zeros((400, 600), np.float32)
@@ -109,14 +118,16 @@ def test_nothing_is_labelled_where_nothing_can_go(rule, monkeypatch):
     assert not present(empty, threshold=0.5, rule=PresenceRule(0.9, 0.1)).any()
     assert not PresenceRule(0.9).keeps_all(0.5)
     assert not PresenceRule(least_area=0.1).keeps_all(0.5)
+    assert not PresenceRule(lesion=0.1).keeps_all(0.5)
 
 
 @pytest.mark.parametrize(
-    ("peak", "least_area"), [(-0.1, 0), (1.1, 0), (0, -1), (0, 1.0), (np.nan, 0), (0, np.nan)]
+    "numbers",
+    [(-0.1, 0), (1.1, 0), (0, -1), (0, 1.0), (np.nan, 0), (0, np.nan), (0, 0, 1.1), (0, 0, np.nan)],
 )
-def test_a_rule_out_of_range_is_refused(peak, least_area):
+def test_a_rule_out_of_range_is_refused(numbers):
     with pytest.raises(UsageError, match="cannot be used"):
-        PresenceRule(peak, least_area)
+        PresenceRule(*numbers)
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 3), (1, 2, 2)])

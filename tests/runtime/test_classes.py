@@ -11,10 +11,12 @@ from hypothesis.extra.numpy import arrays
 
 from suraksha.core import Image
 from suraksha.errors import BundleError
+from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.bundle import read_bundle
 from suraksha.runtime.card import read_card
 from suraksha.runtime.engines import Logits
 from suraksha.runtime.segmenter import Segmenter
+from suraksha.runtime.told import Told
 
 NAMES = ("a", "b", "c")
 PICTURE = Image(np.zeros((20, 30), np.uint8))
@@ -52,7 +54,7 @@ def telling(bundle, logits, *, temperature=1.0, names=NAMES):
 @settings(max_examples=40, deadline=None)
 def test_probabilities_sum_to_one_and_are_the_softmax(plain, logits, temperature):
     segment = telling(plain, logits, temperature=temperature)
-    told = segment.classes(PICTURE)
+    told = segment.tell(PICTURE).classes
     assert tuple(told) == NAMES
     powers = np.exp((logits[0].astype(float) - logits.max()) / temperature)
     np.testing.assert_allclose(list(told.values()), powers / powers.sum(), atol=1e-9)
@@ -71,7 +73,27 @@ def test_a_bundle_that_tells_none_gives_none(plain):
     segment = Segmenter(plain, Fake(np.zeros((1, 3), np.float32)))
     assert plain.card.classes == ()
     assert segment(PICTURE).classes is None
-    assert segment.classes(PICTURE) is None
+    assert segment.tell(PICTURE).classes is None
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.sampled_from([(), ("c",), ("a", "c")]))
+@settings(max_examples=40, deadline=None)
+def test_any_lesion_is_what_the_normal_classes_leave(a, b, normal):
+    told = {"a": a * b, "b": a * (1 - b), "c": 1 - a}
+    lesion = Told(np.zeros((2, 2), np.float32), told, normal).lesion
+    assert lesion == pytest.approx(sum(told[n] for n in NAMES if n not in normal))
+    assert Told(np.zeros((2, 2), np.float32), None, normal).lesion == 1
+
+
+@pytest.mark.parametrize(("least", "stays"), [(0.0, True), (0.49, True), (0.51, False)])
+def test_the_rule_empties_the_mask_of_a_picture_told_normal(plain, least, stays):
+    segment = telling(plain, np.array([[0, 0, np.log(2)]], np.float32))
+    card = replace(
+        segment.card, normal_classes=("c",), presence=PresenceRule(lesion=least), threshold=0.5
+    )
+    result = Segmenter(replace(plain, card=card), segment.engine)(PICTURE)
+    assert result.mask.all() == result.mask.any() == stays
+    assert (result.probability == 0.5).all()
 
 
 @pytest.mark.parametrize("logits", [None, np.zeros((1, 2), np.float32)])
@@ -99,6 +121,11 @@ def test_a_card_with_classes_survives_and_one_without_is_read(plain):
         ({"classes": "abc"}, "no list of texts"),
         ({"classes": [1, 2]}, "no list of texts"),
         ({"class_metrics": 3}, "cannot be read"),
+        ({"classes": ["a"], "normal_classes": ["b"]}, "cannot be applied"),
+        (
+            {"classes": ["a"], "normal_classes": [], "presence": {"lesion": 0.1}},
+            "cannot be applied",
+        ),
     ],
 )
 def test_odd_classes_are_refused(plain, change, message):

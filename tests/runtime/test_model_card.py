@@ -20,10 +20,17 @@ from suraksha.runtime.model_card import model_card
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "models"
 POINTS = [
-    {"peak": 0.0, "flagged": 1.0, "missed": 0.0, "dice": 0.7},
-    {"peak": 0.6, "flagged": 1.0, "missed": 0.0, "dice": 0.7},
-    {"peak": 0.9, "flagged": 0.1, "missed": 0.01, "dice": 0.75},
-    {"peak": 0.99, "flagged": 0.0, "missed": 0.2, "dice": 0.6},
+    {
+        "rule": {"peak": peak, "least_area": area, "lesion": lesion},
+        "flagged": flagged,
+        "missed": missed,
+        "dice": dice,
+    }
+    for peak, area, lesion, flagged, missed, dice in (
+        (0.99, 0.01, 0.9, 0.0, 0.2, 0.6),
+        (0.9, 0.002, 0.2, 0.1, 0.01, 0.75),
+        (0.0, 0.0, 0.0, 1.0, 0.0, 0.77),
+    )
 ]
 FIT = {
     "dataset": "busi",
@@ -35,7 +42,7 @@ FIT = {
     "flagged": 1,
     "missed": 2,
     "dice": 0.75,
-    "without": POINTS[0],
+    "without": POINTS[2],
     "curve": POINTS,
 }
 
@@ -58,7 +65,9 @@ def full(shipped):
     return replace(
         shipped,
         metrics={**shipped.metrics, **bands},
-        presence=PresenceRule(0.9, 0.002),
+        classes=("benign", "malignant", "normal"),
+        normal_classes=("normal",),
+        presence=PresenceRule(0.9, 0.002, 0.2),
         presence_fit=FIT,
         calibration=reliability(probability, rng.uniform(0, 1, (40, 50)) < probability).to_dict(),
     )
@@ -138,11 +147,12 @@ def test_the_rule_and_its_trade(full):
     told = section(model_card(full), "## Pictures without a lesion")
     assert "Of 28 test pictures of class normal, 13 (46 %)" in told
     assert "greatest probability is at least 0.9 and it covers at least 0.2 %" in told
+    assert "tells of any lesion with probability at least 0.2" in told
     assert "90 pictures, 14 of them normal (validation part of clean fold=0, busi)" in told
     assert rows(told) == [
-        ["0.000", "100.0 %", "0.0 %", "0.700"],
-        ["**0.900**", "**10.0 %**", "**1.0 %**", "**0.750**"],
-        ["0.990", "0.0 %", "20.0 %", "0.600"],
+        ["0.0 %", "20.0 %", "0.600", "0.990", "0.010", "0.900"],
+        [f"**{cell}**" for cell in ("10.0 %", "1.0 %", "0.750", "0.900", "0.002", "0.200")],
+        ["100.0 %", "0.0 %", "0.770", "0.000", "0.000", "0.000"],
     ]
 
 
@@ -184,9 +194,9 @@ TOLD = {
 
 def test_the_classes_are_told_where_there_are_any(full):
     title = "## Second output: classes"
-    assert title not in model_card(full)
-    names = ("benign", "malignant", "normal")
-    card = replace(full, classes=names, class_temperature=1.37, class_metrics=TOLD)
+    without = replace(full, classes=(), normal_classes=(), presence=PresenceRule(0.9))
+    assert title not in model_card(without)
+    card = replace(full, class_temperature=1.37, class_metrics=TOLD)
     told = section(model_card(card), title)
     assert "no diagnosis" in told
     assert ["malignant vs rest", "0.910 (0.850-0.950)"] in rows(told)
@@ -195,7 +205,7 @@ def test_the_classes_are_told_where_there_are_any(full):
     assert "class is 0.050; the Brier score, 0 to 2, is 0.300 (0.200-0.400)" in told
     assert "divided by 1.37, fitted on 93 pictures" in told
     assert "from 0.610 to 0.550" in told
-    bare = section(model_card(replace(full, classes=names)), title)
+    bare = section(model_card(replace(full, class_temperature=1.0, class_metrics={})), title)
     assert "was not measured" in bare
     assert "divided by 1." in bare
 

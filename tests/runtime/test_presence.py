@@ -24,7 +24,7 @@ def card():
 def test_the_rule_and_its_fit_go_there_and_back(card):
     ruled = replace(card, presence=PresenceRule(0.9, 0.002), presence_fit=FIT)
     table = json.loads(ruled.to_json())
-    assert table["presence"] == {"peak": 0.9, "least_area": 0.002}
+    assert table["presence"] == {"peak": 0.9, "least_area": 0.002, "lesion": 0.0}
     assert table["presence_fit"] == FIT
     assert read_card(ruled.to_json()) == ruled
 
@@ -56,7 +56,7 @@ def test_an_odd_rule_is_refused(card, change):
 def test_the_segmenter_applies_the_rule_and_leaves_the_map_alone():
     plain = load_segmenter(threads=1)
     image = sample_phantom(3, 0, shape=(80, 100)).image
-    map_ = plain.probability(image)
+    map_ = plain.tell(image).probability
     # a threshold between many levels of the map, so that it falls into several regions
     threshold = next(
         t for t in np.quantile(map_, np.linspace(0.5, 0.99, 50)) if len(regions(map_, t).peaks) > 1

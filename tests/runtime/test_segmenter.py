@@ -12,7 +12,7 @@ from suraksha.imaging.phantom import sample_phantom
 from suraksha.measure import measure
 from suraksha.runtime.engines import ENGINES, create_engine, default_threads
 from suraksha.runtime.segmenter import load_segmenter
-from suraksha.train.evaluate import network_predictor
+from suraksha.train.evaluate import network_teller
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,10 @@ def segment(tiny_bundle):
 
 
 def test_the_same_answer_as_torch(segment, tiny_run, phantom_root):
-    predict = network_predictor(tiny_run.network(), tiny_run.config.data.preparation)
+    tell = network_teller(tiny_run.network(), tiny_run.config.data.preparation)
     for sample in read_samples(phantom_root, tiny_run.split.test):
         np.testing.assert_allclose(
-            segment.probability(sample.image), predict(sample.image), atol=1e-4
+            segment.tell(sample.image).probability, tell(sample.image).probability, atol=1e-4
         )
 
 

@@ -75,7 +75,7 @@ def test_what_cannot_be_fitted_is_refused(logits, labels):
 def test_the_file_there_and_back(tmp_path):
     path = tmp_path / "classes.json"
     assert read_classes(path) is None
-    classes = RunClasses(("a", "b"), 1.5, {"pictures": 4, "part": "x"})
+    classes = RunClasses(("a", "b"), 1.5, ("b",), {"pictures": 4, "part": "x"})
     save_classes(classes, path)
     assert read_classes(path) == classes
 
@@ -86,9 +86,11 @@ def test_the_file_there_and_back(tmp_path):
         "",
         "[]",
         "{}",
-        '{"names": [], "temperature": 1, "fit": {}}',
-        '{"names": ["a"], "temperature": 0, "fit": {}}',
-        '{"names": ["a"], "temperature": 1, "fit": {}, "more": 1}',
+        '{"names": ["a"], "temperature": 1, "fit": {}}',
+        '{"names": [], "temperature": 1, "normal": [], "fit": {}}',
+        '{"names": ["a"], "temperature": 0, "normal": [], "fit": {}}',
+        '{"names": ["a"], "temperature": 1, "normal": ["b"], "fit": {}}',
+        '{"names": ["a"], "temperature": 1, "normal": [], "fit": {}, "more": 1}',
         '{"names": 3, "temperature": 1}',
     ],
 )

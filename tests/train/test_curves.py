@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image as PilImage
 
 from suraksha.train.curves import draw_curves, draw_trade
-from suraksha.train.presence import fit_presence
+from suraksha.train.presence import Case, fit_presence
 
 
 def test_curves_are_drawn_and_differ(tmp_path):
@@ -33,7 +33,7 @@ def test_the_trade_of_a_presence_rule_is_drawn_with_and_without_normals(tmp_path
         probability = np.full((16, 16), 0.1, np.float32)
         probability[4:10, 4:10] = rng.uniform(0.55, 1)
         truth = probability > 0.5 if number < 8 else np.zeros((16, 16), bool)
-        cases.append((probability, truth))
+        cases.append(Case(probability, truth))
     pixels = []
     for name, chosen in (("both", cases), ("lesions", cases[:8])):
         draw_trade(fit_presence(chosen), tmp_path / f"{name}.png", title="a run")

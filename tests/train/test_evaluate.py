@@ -13,6 +13,7 @@ from suraksha.imaging.phantom import sample_phantom
 from suraksha.measure.presence import PresenceRule
 from suraksha.metrics.parts import SIZE_BANDS
 from suraksha.runtime.segmenter import load_segmenter
+from suraksha.runtime.told import Told
 from suraksha.train.evaluate import evaluate, score
 
 
@@ -44,7 +45,7 @@ def part(found, model, name):
 
 def test_a_perfect_predictor_scores_one_everywhere(samples):
     truths = {id(s.image): s.truth for s in samples}
-    found = score(lambda image: truths[id(image)].astype(np.float32), samples, name="oracle")
+    found = score(lambda image: Told(truths[id(image)].astype(np.float32)), samples, name="oracle")
     lesion = part(found, "oracle", "lesion")
     assert (lesion.pictures, part(found, "oracle", "consistent").pictures) == (3, 2)
     assert lesion.mean["dice"].value == lesion.pooled["iou"].value == 1
@@ -59,7 +60,7 @@ def test_a_perfect_predictor_scores_one_everywhere(samples):
 
 
 def test_a_predictor_that_marks_everything_is_caught_on_normals(samples):
-    found = score(lambda image: np.ones(image.shape, np.float32), samples, name="all")
+    found = score(lambda image: Told(np.ones(image.shape, np.float32)), samples, name="all")
     normal = part(found, "all", "normal")
     assert (normal.normals.with_prediction, normal.normals.pictures) == (1, 1)
     assert part(found, "all", "lesion").mean["recall"].value == 1
@@ -68,7 +69,7 @@ def test_a_predictor_that_marks_everything_is_caught_on_normals(samples):
 def test_the_mean_mask_row_is_there_when_training_masks_are(samples):
     masks = [s.truth for s in samples[:3]]
     found = score(
-        lambda image: np.zeros(image.shape, np.float32),
+        lambda image: Told(np.zeros(image.shape, np.float32)),
         samples,
         name="none",
         training_masks=masks,
@@ -84,7 +85,7 @@ def test_the_mean_mask_row_is_there_when_training_masks_are(samples):
 def test_the_threshold_is_at_least(samples):
     for threshold, expected in ((0.5, 1), (0.51, 0)):
         found = score(
-            lambda image: np.full(image.shape, 0.5, np.float32),
+            lambda image: Told(np.full(image.shape, 0.5, np.float32)),
             samples,
             name="half",
             threshold=threshold,
@@ -149,7 +150,7 @@ def test_a_rule_is_in_force_and_its_cost_is_shown(samples):
     def predict(image):
         probability = np.where(truths[id(image)], 0.95, 0.1).astype(np.float32)
         probability[0, :5] = 0.6
-        return probability
+        return Told(probability)
 
     found = score(predict, iter(samples), name="net", rule=PresenceRule(0.9))
     bare = "net, no presence rule"
@@ -164,7 +165,7 @@ def test_a_rule_is_in_force_and_its_cost_is_shown(samples):
 
 
 def test_lesion_sizes_are_parts_of_their_own(samples):
-    found = score(lambda image: np.ones(image.shape, np.float32), samples, name="all")
+    found = score(lambda image: Told(np.ones(image.shape, np.float32)), samples, name="all")
     for band in SIZE_BANDS:
         shares = [s.truth.mean() for s in samples if not s.item.normal]
         expected = sum(band.low <= 100 * share < band.high for share in shares)
@@ -177,9 +178,10 @@ def test_lesion_sizes_are_parts_of_their_own(samples):
 
 def test_pixels_of_all_pictures_are_calibrated_whatever_the_rule(samples):
     def predict(image):
-        return np.linspace(0, 1, image.pixels.size, dtype=np.float32).reshape(image.shape)
+        ramp = np.linspace(0, 1, image.pixels.size, dtype=np.float32)
+        return Told(ramp.reshape(image.shape))
 
-    pictures = [(predict(s.image).ravel(), s.truth.ravel()) for s in samples]
+    pictures = [(predict(s.image).probability.ravel(), s.truth.ravel()) for s in samples]
     probability, truth = map(np.concatenate, zip(*pictures, strict=True))
     for rule in (PresenceRule(), PresenceRule(1.0, 0.9)):
         found = score(predict, iter(samples), name="ramp", rule=rule)

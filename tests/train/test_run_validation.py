@@ -14,7 +14,7 @@ from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.bundle import read_bundle
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train import predict
-from suraksha.train.evaluate import evaluate, network_predictor
+from suraksha.train.evaluate import evaluate, network_teller
 from suraksha.train.export import export
 from suraksha.train.fit import train
 from suraksha.train.presence_file import RunPresence
@@ -37,9 +37,9 @@ def watched_run(watched_config, phantom_cache, tmp_path_factory):
 @pytest.fixture(scope="module")
 def ruled_run(watched_run, phantom_cache):
     """The same run with a rule that empties about half of the test pictures."""
-    predict = network_predictor(watched_run.network(), watched_run.config.data.preparation)
+    tell = network_teller(watched_run.network(), watched_run.config.data.preparation)
     samples = read_samples(phantom_cache, watched_run.split.test)
-    maps = [predict(sample.image) for sample in samples]
+    maps = [tell(sample.image).probability for sample in samples]
     threshold = float(np.median(np.stack(maps)))
     peak = float(np.median([probability.max() for probability in maps]))
     return replace(
@@ -55,6 +55,7 @@ def test_the_rule_is_fitted_on_the_validation_part(watched_run, phantom_cache):
         "threshold": presence.threshold,
         "peak": presence.rule.peak,
         "least_area": presence.rule.least_area,
+        "lesion": 0.0,
         "fit": presence.fit,
     }
     labels = {item.name: item.normal for item in open_cache(phantom_cache).items}
@@ -75,9 +76,9 @@ def test_batches_give_what_single_pictures_give(watched_run, phantom_cache, monk
             network, open_cache(phantom_cache), names=names, preparation=preparation
         )
     )
-    single = network_predictor(network, preparation)
+    single = network_teller(network, preparation)
     for found, sample in zip(maps, read_samples(phantom_cache, names), strict=True):
-        np.testing.assert_allclose(found, single(sample.image), atol=1e-5)
+        np.testing.assert_allclose(found, single(sample.image).probability, atol=1e-5)
 
 
 def test_a_run_killed_in_the_fit_is_fitted_again(
@@ -124,7 +125,11 @@ def test_run_and_bundle_score_with_the_rule_and_show_its_cost(ruled_run, phantom
     assert card.presence_fit == {"note": "by hand"}
     run = evaluate(ruled_run, phantom_cache)
     bundle = evaluate(load_segmenter(tmp_path / "ruled.busi"), phantom_cache)
-    assert run.facts["presence"] == {"peak": card.presence.peak, "least_area": 0.0}
+    assert run.facts["presence"] == {
+        "peak": card.presence.peak,
+        "least_area": 0.0,
+        "lesion": 0.0,
+    }
     assert bundle.facts["presence"] == run.facts["presence"]
     tables = run.to_dict()["models"]
     assert list(tables) == [

@@ -11,6 +11,7 @@ from scipy.special import softmax
 from suraksha.data.cache import open_cache
 from suraksha.data.samples import read_samples
 from suraksha.errors import TrainError
+from suraksha.measure.presence import PresenceRule
 from suraksha.models.zoo import create_model
 from suraksha.runtime.bundle import read_bundle
 from suraksha.runtime.engines import create_engine
@@ -21,6 +22,7 @@ from suraksha.train.evaluate import evaluate
 from suraksha.train.export import export
 from suraksha.train.fit import check_classes, train
 from suraksha.train.outputs import AllOutputs, classes_told, outputs_of
+from suraksha.train.presence import fit_presence
 from suraksha.train.report import write_evaluation
 from suraksha.train.run import open_run
 from suraksha.train.run_validation import write_fits
@@ -69,6 +71,7 @@ def test_the_temperature_is_fitted_on_the_validation_part(telling_run, phantom_c
     assert json.loads((telling_run.folder / "classes.json").read_text()) == {
         "names": list(NAMES),
         "temperature": classes.temperature,
+        "normal": ["normal"],
         "fit": classes.fit,
     }
     assert classes.fit["pictures"] == len(names) == telling_run.presence.fit["pictures"]
@@ -89,6 +92,7 @@ def test_without_a_validation_part_the_record_says_so(telling_run, phantom_cache
     assert json.loads((tmp_path / "classes.json").read_text()) == {
         "names": list(NAMES),
         "temperature": 1.0,
+        "normal": ["normal"],
         "fit": {"part": "none: the split has no validation part", "pictures": 0},
     }
     assert not (tmp_path / "presence.json").exists()
@@ -97,6 +101,7 @@ def test_without_a_validation_part_the_record_says_so(telling_run, phantom_cache
 def test_the_card_tells_the_classes(telling_run, telling_bundle):
     card = read_bundle(telling_bundle).card
     assert (card.classes, card.class_temperature) == (NAMES, telling_run.classes.temperature)
+    assert card.normal_classes == ("normal",)
     assert card.class_metrics["calibration"] == telling_run.classes.fit
     assert list(card.class_metrics["auc"]) == QUESTIONS
     assert card.class_metrics["pictures"] == len(telling_run.split.test)
@@ -124,7 +129,8 @@ def test_the_segmenter_tells_what_torch_tells(telling_run, telling_bundle, phant
         logits = logits_of(telling_run, [sample.image])[0].astype(float)
         expected = softmax(logits / telling_run.classes.temperature)
         np.testing.assert_allclose(list(told.values()), expected, atol=1e-4)
-        assert segment.classes(sample.image) == told
+        assert segment.tell(sample.image).classes == told
+        assert segment.tell(sample.image).lesion == pytest.approx(1 - told["normal"])
 
 
 def test_run_and_bundle_score_the_classes_alike(
@@ -199,3 +205,36 @@ def test_damaged_classes_are_said_to_be_damaged(telling_run, tmp_path):
     (tmp_path / "classes.json").write_bytes(b"{}")
     with pytest.raises(TrainError, match="is damaged"):
         open_run(tmp_path)
+
+
+def test_the_presence_rule_asks_the_second_output(telling_run, phantom_cache, tmp_path):
+    """A rule that no picture meets empties every mask of the run and of its bundle alike."""
+    samples = read_samples(phantom_cache, telling_run.split.test)
+    presence = replace(telling_run.presence, threshold=0.01, rule=PresenceRule(lesion=1.0))
+    ruled = replace(telling_run, presence=presence)
+    card = export(ruled, tmp_path / "strict.busi", data=phantom_cache)
+    assert card.presence == PresenceRule(0, 0, 1.0)
+    segment = load_segmenter(tmp_path / "strict.busi", threads=1)
+    for found in (evaluate(ruled, phantom_cache), evaluate(segment, phantom_cache)):
+        name = found.rows[0].model
+        bare = f"{name}, no presence rule"
+        parts = {row.model: row.summary for row in found.rows if row.part == "lesion"}
+        assert parts[name].mean["recall"].value == 0 < parts[bare].mean["recall"].value
+    assert not segment(samples[0].image).mask.any()
+    assert segment(samples[0].image).probability.max() >= 0.01
+
+
+def test_the_fit_is_given_the_calibrated_probability(telling_run, phantom_cache, monkeypatch):
+    seen = []
+
+    def spy(cases, **options):
+        seen.extend(cases)
+        return fit_presence(seen, **options)
+
+    monkeypatch.setattr("suraksha.train.run_validation.fit_presence", spy)
+    write_fits(telling_run, open_cache(phantom_cache))
+    samples = read_samples(phantom_cache, telling_run.split.validation)
+    logits = logits_of(telling_run, [s.image for s in samples]).astype(float)
+    told = softmax(logits / telling_run.classes.temperature, axis=1)
+    expected = 1 - told[:, NAMES.index("normal")]
+    np.testing.assert_allclose([case.lesion for case in seen], expected, atol=1e-5)

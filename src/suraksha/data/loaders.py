@@ -65,6 +65,12 @@ def classes_of(cache: Cache) -> tuple[str, ...]:
     return tuple(sorted({item.label for item in cache.items}))
 
 
+def normal_classes_of(cache: Cache) -> tuple[str, ...]:
+    """Those of `classes_of` whose pictures all show no lesion."""
+    lesion = {item.label for item in cache.items if not item.normal}
+    return tuple(name for name in classes_of(cache) if name not in lesion)
+
+
 class EpochShuffle(Sampler[int]):
     """An order that only the seed and the epoch decide, so that a resumed run repeats it."""
 

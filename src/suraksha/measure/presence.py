@@ -20,6 +20,8 @@ class PresenceRule:
     Args:
         peak: Its greatest probability is at least this, 0..1.
         least_area: It covers at least this share of the picture, 0..1 (1 excluded).
+        lesion: The network's second output tells of the picture that it shows a lesion, with at
+            least this probability, 0..1.
 
     Raises:
         UsageError: A number outside its range.
@@ -27,18 +29,19 @@ class PresenceRule:
 
     peak: float = 0.0
     least_area: float = 0.0
+    lesion: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.peak <= 1 and 0 <= self.least_area < 1):
+        if not (0 <= self.peak <= 1 and 0 <= self.least_area < 1 and 0 <= self.lesion <= 1):
             raise UsageError(
                 f"{self} cannot be used",
-                "peak lies in 0..1, least_area from 0 to below 1",
-                "Correct the two numbers",
+                "peak and lesion lie in 0..1, least_area from 0 to below 1",
+                "Correct the numbers",
             )
 
     def keeps_all(self, threshold: float) -> bool:
         """Whether no region of a map cut at the threshold can fail."""
-        return self.peak <= threshold and self.least_area == 0
+        return self.peak <= threshold and self.least_area == 0 and self.lesion == 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +64,7 @@ class Regions:
         return self.pixels / self.labels.size
 
     def meeting(self, rule: PresenceRule) -> NDArray[np.bool_]:
-        """(n,) which of them meet a rule."""
+        """(n,) which of them meet a rule's peak and area."""
         return (self.peaks >= rule.peak) & (self.areas >= rule.least_area)
 
     def overlap(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -83,7 +86,7 @@ def regions(probability: NDArray[Any], threshold: float) -> Regions:
 
 
 def present(
-    probability: NDArray[Any], *, threshold: float, rule: PresenceRule
+    probability: NDArray[Any], *, threshold: float, rule: PresenceRule, lesion: float = 1.0
 ) -> NDArray[np.bool_]:
     """The mask of the regions that meet a rule, (H, W) bool.
 
@@ -91,6 +94,7 @@ def present(
         probability: (H, W) floats in 0..1.
         threshold: Probability from which a pixel is lesion; it is compared in the map's type.
         rule: What a region needs to stay.
+        lesion: Probability of any lesion that the second output tells; 1 where it tells none.
 
     Raises:
         InputError: Not two axes, or no pixels.
@@ -98,6 +102,8 @@ def present(
     mask = as_mask(probability >= threshold)
     if rule.keeps_all(threshold) or not mask.any():
         return mask
+    if lesion < rule.lesion:
+        return np.zeros_like(mask)
     found = _regions(probability, mask)
     keep: NDArray[np.bool_] = np.concatenate(([False], found.meeting(rule)))[found.labels]
     return keep

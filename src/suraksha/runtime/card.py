@@ -46,6 +46,8 @@ class Card:
             not measured.
         classes: The classes that the network tells, in the order of its second output; none where
             it has no such output.
+        normal_classes: Those of the classes whose pictures show no lesion; what is left of their
+            probability is that of any lesion, which the presence rule may ask for.
         class_temperature: What divides the logits of the classes, so that they are calibrated.
         class_metrics: How well the classes of those pictures were told, and under ``calibration``
             on what the temperature was fitted; empty where there are no classes.
@@ -58,7 +60,8 @@ class Card:
 
     Raises:
         BundleError: A card of another format, a threshold outside 0..1, classes of one name, a
-            temperature that is not above 0, or a size that the network does not take.
+            rule that they cannot answer, a temperature that is not above 0, or a size that the
+            network does not take.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Card:
     metrics: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    normal_classes: tuple[str, ...] = ()
     class_temperature: float = 1.0
     class_metrics: Mapping[str, Any] = field(default_factory=dict)
     metrics_grid: str
@@ -104,6 +108,14 @@ class Card:
                 f"the card of bundle {self.name} tells classes {', '.join(self.classes)} at "
                 f"temperature {self.class_temperature}",
                 "each class has a name of its own and a temperature is above 0",
+                "Export the bundle again",
+            )
+        if not set(self.normal_classes) <= set(self.classes) or (
+            self.presence.lesion > 0 and not self.normal_classes
+        ):
+            raise BundleError(
+                f"the presence rule of bundle {self.name} cannot be applied",
+                "it asks for the probability of a lesion, and the classes do not tell it",
                 "Export the bundle again",
             )
         if not 0 < self.threshold < 1:
@@ -137,7 +149,8 @@ def read_card(text: str) -> Card:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
         table["preparation"] = Preparation(**table["preparation"])
         table["limits"] = _texts(table["limits"])
-        table["classes"] = _texts(table.get("classes", []))
+        for key in ("classes", "normal_classes"):
+            table[key] = _texts(table.get(key, []))
         table["presence"] = PresenceRule(**table.get("presence", {}))
         for key in ("presence_fit", "calibration", "class_metrics"):
             table[key] = dict(table.get(key, {}))

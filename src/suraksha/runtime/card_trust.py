@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from suraksha.runtime.card import Card
 from suraksha.runtime.card_scores import normal_parts
 from suraksha.runtime.markdown import (
@@ -12,6 +14,8 @@ from suraksha.runtime.markdown import (
     percent_text,
     plain_text,
 )
+
+RULE_COLUMNS = ("least peak", "least area", "least probability of any lesion")
 
 
 def normals_section(card: Card) -> list[str]:
@@ -37,9 +41,16 @@ def _rule(card: Card) -> str:
     rule = card.presence
     if rule.keeps_all(card.threshold):
         return f"{cut}. There is no presence rule: every region of such pixels is marked."
-    needs = [f"its greatest probability is at least {plain_text(rule.peak)}"]
+    needs = []
+    if rule.peak > card.threshold:
+        needs.append(f"its greatest probability is at least {plain_text(rule.peak)}")
     if rule.least_area:
         needs.append(f"it covers at least {percent_text(rule.least_area)} of the picture")
+    if rule.lesion:
+        needs.append(
+            "the second output tells of any lesion with probability at least "
+            f"{plain_text(rule.lesion)}"
+        )
     return f"{cut}. A region of such pixels is marked if {' and '.join(needs)}."
 
 
@@ -66,21 +77,20 @@ def _fit(card: Card) -> list[str]:
 
 
 def _curve(card: Card) -> list[str]:
-    """The trade, without the points that show the same as the one before, the chosen in bold."""
+    """The trade, the chosen point in bold."""
     points = look_up(card.presence_fit, "curve")
     rows: list[list[str]] = []
+    chosen = asdict(card.presence)
     for point in points if isinstance(points, list) else []:
-        peak = figure(look_up(point, "peak"))
+        rule = look_up(point, "rule")
         shares = [percent_text(look_up(point, key)) for key in ("flagged", "missed")]
-        row = [number_text(peak), *shares, number_text(look_up(point, "dice"))]
-        if peak == card.presence.peak:
-            rows.append([f"**{cell}**" for cell in row])
-        elif not rows or row[1:] != [cell.strip("*") for cell in rows[-1][1:]]:
-            rows.append(row)
+        row = [*shares, number_text(look_up(point, "dice"))]
+        row += [number_text(look_up(rule, key), 3) for key in chosen]
+        rows.append([f"**{cell}**" for cell in row] if rule == chosen else row)
     if not rows:
         return []
-    head = ["least peak", "normals flagged", "lesion pictures missed", "Dice"]
-    return ["What other peaks give there, the chosen one in bold:", markdown_table(head, rows)]
+    head = ["normals flagged", "lesion pictures missed", "Dice", *RULE_COLUMNS]
+    return ["What the best rules give there, the chosen one in bold:", markdown_table(head, rows)]
 
 
 def calibration_section(card: Card) -> list[str]:

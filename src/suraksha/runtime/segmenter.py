@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from suraksha.core import Image, Result
 from suraksha.errors import BundleError
 from suraksha.imaging.prepare import prepare, restore
 from suraksha.measure import measure
-from suraksha.measure.presence import present
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, Logits, create_engine
+from suraksha.runtime.told import Told, class_probabilities
 
 
 class Segmenter:
@@ -36,17 +33,13 @@ class Segmenter:
         """The bundle's card."""
         return self.bundle.card
 
-    def probability(self, image: Image) -> NDArray[np.float32]:
-        """The lesion probability of each pixel of the picture, (H, W) float32 in 0..1."""
-        return _restored(self.engine.run(prepare(image, self.card.preparation)), image)
-
-    def classes(self, image: Image) -> Mapping[str, float] | None:
-        """The calibrated probability of each class by name; None where the bundle tells none.
+    def tell(self, image: Image) -> Told:
+        """What the network tells of one picture, before threshold and presence rule.
 
         Raises:
             BundleError: The network tells other classes than the card.
         """
-        return _classes(self.engine.run(prepare(image, self.card.preparation)), self.card)
+        return self._told(self.engine.run(prepare(image, self.card.preparation)), image)
 
     def __call__(self, image: Image) -> Result:
         """Segment and measure one picture.
@@ -68,10 +61,10 @@ class Segmenter:
         clock.append(perf_counter())
         logits = self.engine.run(batch)
         clock.append(perf_counter())
-        probability, classes = _restored(logits, image), _classes(logits, self.card)
-        mask = present(probability, threshold=self.card.threshold, rule=self.card.presence)
+        told = self._told(logits, image)
+        mask = told.mask(self.card.threshold, self.card.presence)
         clock.append(perf_counter())
-        lesions = measure(mask, image.spacing, probability=probability)
+        lesions = measure(mask, image.spacing, probability=told.probability)
         clock.append(perf_counter())
         stages = ("prepare", "network", "restore", "measure")
         latency = {
@@ -79,26 +72,24 @@ class Segmenter:
             for stage, start, end in zip(stages, clock[:-1], clock[1:], strict=True)
         }
         latency["total"] = sum(latency.values())
-        return Result(mask, probability, lesions, image, self.card, latency, classes)
+        return Result(mask, told.probability, lesions, image, self.card, latency, told.classes)
 
-
-def _restored(logits: Logits, image: Image) -> NDArray[np.float32]:
-    return restore(expit(logits.mask[0, 0]), image)
-
-
-def _classes(logits: Logits, card: Card) -> dict[str, float] | None:
-    """Softmax of logits / temperature, Guo et al. 2017, doi:10.48550/arXiv.1706.04599."""
-    if not card.classes:
-        return None
-    if logits.classes is None or logits.classes.shape[1:] != (len(card.classes),):
-        count = 0 if logits.classes is None else logits.classes.shape[1]
-        raise BundleError(
-            f"bundle {card.name} cannot tell classes",
-            f"its card names {len(card.classes)}, its network tells {count}",
-            "Export the bundle again",
+    def _told(self, logits: Logits, image: Image) -> Told:
+        card = self.card
+        probability = restore(expit(logits.mask[0, 0]), image)
+        if not card.classes:
+            return Told(probability)
+        if logits.classes is None or logits.classes.shape[1:] != (len(card.classes),):
+            count = 0 if logits.classes is None else logits.classes.shape[1]
+            raise BundleError(
+                f"bundle {card.name} cannot tell classes",
+                f"its card names {len(card.classes)}, its network tells {count}",
+                "Export the bundle again",
+            )
+        classes = class_probabilities(
+            logits.classes[0], names=card.classes, temperature=card.class_temperature
         )
-    told = softmax(logits.classes[0].astype(np.float64) / card.class_temperature)
-    return dict(zip(card.classes, told.tolist(), strict=True))
+        return Told(probability, classes, card.normal_classes)
 
 
 def load_segmenter(

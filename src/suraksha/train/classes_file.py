@@ -21,19 +21,23 @@ class RunClasses:
     Args:
         names: The classes, in the order of the output.
         temperature: What divides its logits.
+        normal: Those of the names whose pictures show no lesion.
         fit: On what the temperature was fitted: ``dataset``, ``part``, ``pictures``, and the mean
             negative log likelihood there, ``nll_before`` and ``nll_after``.
 
     Raises:
-        ValueError: No names, or a temperature that is not above 0.
+        ValueError: No names, a normal one that is none of them, or a temperature that is not
+            above 0.
     """
 
     names: tuple[str, ...]
     temperature: float = 1.0
+    normal: tuple[str, ...] = ()
     fit: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not self.names or not 0 < self.temperature < math.inf:
+        odd = not self.names or not set(self.normal) <= set(self.names)
+        if odd or not 0 < self.temperature < math.inf:
             raise ValueError(f"{self} tells no classes")
 
 
@@ -57,6 +61,7 @@ def read_classes(path: Path) -> RunClasses | None:
     try:
         table = json.loads(path.read_bytes())
         names, temperature = tuple(map(str, table.pop("names"))), float(table.pop("temperature"))
-        return RunClasses(names, temperature, **table)
+        normal = tuple(map(str, table.pop("normal")))
+        return RunClasses(names, temperature, normal, **table)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path.name} holds no classes: {error}") from error

@@ -44,7 +44,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, *, title: str) 
 def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
     """What a presence rule trades, as a PNG (whole or not at all).
 
-    Lesion pictures missed and mean Dice, over the normals flagged; without normals, over the peak.
+    Lesion pictures missed and mean Dice, over the normals flagged.
 
     Args:
         found: The fitted rule; its point is marked.
@@ -52,28 +52,25 @@ def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
         title: Above the picture.
     """
     rule, figure = found.rule, new_figure(10, 4)
-    chosen = next(point for point in found.curve if point.peak == rule.peak)
     for axes, (key, label) in zip(figure.subplots(1, len(TRADES)), TRADES, strict=True):
 
         def place(point: TradePoint, key: str = key) -> tuple[float, float]:
-            over = 100 * point.flagged if found.normals else point.peak
+            over = 100 * point.flagged if found.normals else 0.0
             return over, (100 if key == "missed" else 1) * getattr(point, key)
 
-        axes.plot(*zip(*map(place, found.curve), strict=True), ".-", label="least peak 0 to 0.999")
+        axes.plot(*zip(*map(place, found.curve), strict=True), ".-", label="best rules")
         axes.plot(*place(found.without), "kx", markersize=9, label="no rule")
-        axes.plot(
-            *place(chosen), "ro", fillstyle="none", markersize=12, label=f"chosen: {rule.peak:g}"
-        )
+        axes.plot(*place(found.chosen), "ro", fillstyle="none", markersize=12, label="chosen")
         if found.normals:
             axes.axvline(100 * found.most_flagged, color="grey", linestyle="--", label="limit")
-        axes.set_xlabel("normals flagged, %" if found.normals else "least peak (no normals)")
+        axes.set_xlabel("normals flagged, %" if found.normals else "no normals")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.legend()
     lesions = found.pictures - found.normals
     figure.suptitle(
-        f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.least_area:g} %; "
-        f"{lesions} lesion pictures, {found.normals} normals"
+        f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.least_area:g} %, any lesion "
+        f"{rule.lesion:g}; {lesions} lesion pictures, {found.normals} normals"
     )
     _save(figure, path)
 

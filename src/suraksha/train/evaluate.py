@@ -22,7 +22,7 @@ from suraksha.imaging.prepare import (
     resize_mask,
     restore,
 )
-from suraksha.measure.presence import PresenceRule, present
+from suraksha.measure.presence import PresenceRule
 from suraksha.metrics.baseline import mean_mask
 from suraksha.metrics.boundary import hd95
 from suraksha.metrics.calibration import Reliability, reliability
@@ -32,12 +32,16 @@ from suraksha.metrics.picture import PictureScore, jsonable, score_picture
 from suraksha.metrics.summary import Summary, batch_pooled, summarise
 from suraksha.models.cost import count_macs, count_parameters
 from suraksha.runtime.segmenter import Segmenter
+from suraksha.runtime.told import Told, class_probabilities
+from suraksha.train.classes_file import RunClasses
+from suraksha.train.outputs import outputs_of
 from suraksha.train.run import Run, cpu_name, training_facts
-from suraksha.train.score_classes import tell_run, tell_samples
+from suraksha.train.score_classes import score_told
 
 MEAN_MASK_GRID = (256, 256)
 NO_RULE = PresenceRule()
-Predict = Callable[[Image], NDArray[np.float32]]
+NO_MAP = np.zeros((0, 0), np.float32)
+Tell = Callable[[Image], Told]
 Mask = NDArray[np.bool_]
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
@@ -96,17 +100,31 @@ class Evaluation:
         }
 
 
-def network_predictor(network: nn.Module, preparation: Preparation) -> Predict:
-    """Picture -> probability of its own size, with a torch network in eval mode."""
+def network_teller(
+    network: nn.Module, preparation: Preparation, *, classes: RunClasses | None = None
+) -> Tell:
+    """Picture -> what a torch network tells of it, at the picture's own size.
+
+    Args:
+        network: In eval mode.
+        preparation: How a picture becomes its input.
+        classes: Those of its second output; None leaves that output alone.
+    """
     device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def predict(image: Image) -> NDArray[np.float32]:
+    def tell(image: Image) -> Told:
         batch = torch.from_numpy(prepare(image, preparation)).to(device)
-        probability = network(batch).sigmoid()[0, 0].float().cpu().numpy()
-        return restore(probability, image)
+        logits, *second = outputs_of(network, batch)
+        probability = restore(logits.sigmoid()[0, 0].float().cpu().numpy(), image)
+        if classes is None:
+            return Told(probability)
+        found = class_probabilities(
+            second[0][0].cpu().numpy(), names=classes.names, temperature=classes.temperature
+        )
+        return Told(probability, found, classes.normal)
 
-    return predict
+    return tell
 
 
 def evaluate(
@@ -154,7 +172,7 @@ def _evaluate_run(
 ) -> Evaluation:
     network, preparation = run.network(), run.config.data.preparation
     found = score(
-        network_predictor(network, preparation),
+        network_teller(network, preparation, classes=run.classes),
         progress(samples),
         name=run.config.model.name,
         training_masks=training_masks,
@@ -171,7 +189,7 @@ def _evaluate_run(
         "seen_in_training": sum(s.item.picture_sha256 in trained for s in samples),
         "scored_with": f"torch, {cpu_name()}, {torch.get_num_threads()} threads",
     }
-    return replace(found, facts=facts, classes=tell_run(run, network, samples=samples))
+    return replace(found, facts=facts)
 
 
 def _evaluate_bundle(
@@ -179,14 +197,13 @@ def _evaluate_bundle(
 ) -> Evaluation:
     card = segment.card
     found = score(
-        segment.probability,
+        segment.tell,
         progress(samples),
         name=card.name,
         threshold=card.threshold,
         rule=card.presence,
     )
-    told = tell_samples(segment.classes, samples, names=card.classes)
-    return replace(found, facts=_bundle_facts(segment), classes=told)
+    return replace(found, facts=_bundle_facts(segment))
 
 
 def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
@@ -203,7 +220,7 @@ def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
 
 
 def score(
-    predict: Predict,
+    tell: Tell,
     samples: Iterable[Sample],
     *,
     name: str,
@@ -217,7 +234,7 @@ def score(
     "<name>, no presence rule".
 
     Args:
-        predict: Picture -> probability of its own size.
+        tell: Picture -> what is told of it, at its own size.
         samples: The pictures with their truth; they are read once.
         name: What to call the predictor in the table.
         training_masks: Masks for the "mean mask" row; empty leaves that row out.
@@ -231,24 +248,27 @@ def score(
     if training_masks:
         average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
     items: list[CacheItem] = []
+    told: list[Told] = []
     scores: dict[str, list[PictureScore]] = {name: []}
     calibration = Reliability()
     for sample in samples:
-        probability, shape = predict(sample.image), sample.image.shape
-        calibration += reliability(probability, sample.truth)
-        masks = {name: present(probability, threshold=threshold, rule=rule)}
+        one, shape = tell(sample.image), sample.image.shape
+        calibration += reliability(one.probability, sample.truth)
+        masks = {name: one.mask(threshold, rule)}
         if not rule.keeps_all(threshold):
-            masks[f"{name}, no presence rule"] = probability >= threshold
+            masks[f"{name}, no presence rule"] = one.mask(threshold, NO_RULE)
         masks["all background"] = np.zeros(shape, dtype=np.bool_)
         if average is not None:
             masks["mean mask"] = resize_mask(average, shape)
         for model, mask in masks.items():
             scores.setdefault(model, []).append(_score(sample, mask))
         items.append(sample.item)
+        told.append(replace(one, probability=NO_MAP))
     rows = [row for model, found in scores.items() for row in _rows(model, items, found)]
     lesion = [score for score, item in zip(scores[name], items, strict=True) if not item.normal]
     mine = tuple(scores[name])
-    return Evaluation({}, tuple(rows), batch_pooled(lesion), mine, calibration)
+    classes = score_told(items, told)
+    return Evaluation({}, tuple(rows), batch_pooled(lesion), mine, calibration, classes)
 
 
 def _score(sample: Sample, prediction: Mask) -> PictureScore:

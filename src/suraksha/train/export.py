@@ -25,10 +25,9 @@ from suraksha.models.zoo import find_model, model_options
 from suraksha.runtime.bundle import bundle_path, sha256_of, write_bundle
 from suraksha.runtime.card import NOT_STATED, Card
 from suraksha.runtime.engines import create_engine
-from suraksha.train.evaluate import network_predictor, score
+from suraksha.train.evaluate import network_teller, score
 from suraksha.train.outputs import AllOutputs, outputs_of
 from suraksha.train.run import Run, training_facts
-from suraksha.train.score_classes import tell_run
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -160,8 +159,8 @@ def export(
     pictures = [sample.image for sample in samples[:PARITY_PICTURES]]
     sizes = parity_preparations(preparation, card.divisor)
     parity = check_parity(network, model, pictures=pictures, preparations=sizes)
-    dataset, predict = dataset_of(data), network_predictor(network, preparation)
-    found = score(predict, samples, name=card.name, threshold=card.threshold, rule=card.presence)
+    dataset, tell = dataset_of(data), network_teller(network, preparation, classes=run.classes)
+    found = score(tell, samples, name=card.name, threshold=card.threshold, rule=card.presence)
     card = replace(
         card,
         limits=limits_of(dataset),
@@ -171,7 +170,7 @@ def export(
         parity=parity,
         metrics=found.to_dict()["models"][card.name],
         calibration=found.calibration.to_dict(),
-        class_metrics=_class_metrics(run, tell_run(run, network, samples=samples)),
+        class_metrics=_class_metrics(run, found.classes),
         metrics_grid=grid_of(data),
     )
     write_bundle(path, model, card=card)
@@ -225,6 +224,7 @@ def describe(run: Run, network: nn.Module, *, name: str) -> Card:
         test_pictures={name: run.split.pictures[name] for name in run.split.test},
         metrics={},
         classes=() if told is None else told.names,
+        normal_classes=() if told is None else told.normal,
         class_temperature=1.0 if told is None else told.temperature,
         metrics_grid="",
         suraksha_version=suraksha.__version__,

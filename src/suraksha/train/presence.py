@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,11 +23,26 @@ PEAKS = (
     *(0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999),
 )
 LEAST_AREAS = (0.0, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02)
+LESIONS = (0.0, 0.02, 0.05, *(n / 10 for n in range(1, 10)), 0.95, 0.98)
 # greater than the error of a mean of Dice, so that machines agree on what a tie is
 DICE_DECIMALS = 12
 
-Case = tuple[NDArray[np.float32], NDArray[np.bool_]]
 Grid = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """One picture of a fit.
+
+    Args:
+        probability: (h, w) float32 in 0..1.
+        truth: (h, w) bool.
+        lesion: Probability of any lesion that the second output tells, 0..1; 1 where it tells none.
+    """
+
+    probability: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+    lesion: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +50,14 @@ class TradePoint:
     """What one rule gives on the pictures of a fit.
 
     Args:
-        peak: The rule's least peak.
+        rule: The rule.
         flagged: Share of the normals with any region left, 0..1; NaN without normals.
         missed: Share of the lesion pictures on which no region that touches the truth is left,
             0..1; NaN without lesion pictures.
         dice: Mean Dice per lesion picture, 0..1; NaN without lesion pictures.
     """
 
-    peak: float
+    rule: PresenceRule
     flagged: float
     missed: float
     dice: float
@@ -53,34 +68,46 @@ class PresenceFit:
     """A fitted rule with what it was fitted on.
 
     Args:
-        rule: The chosen rule.
         threshold: Probability from which a pixel is lesion.
         most_flagged: Share of the normals that the rule was to flag at most.
         pictures: Number of pictures.
         normals: Number of those without a lesion; 0 means that Dice alone chose.
-        flagged: Number of normals that the rule flags.
-        missed: Number of lesion pictures that it misses.
-        dice: Mean Dice per lesion picture under the rule; NaN without lesion pictures.
+        chosen: The chosen rule with what it gives.
         without: The same pictures without a rule.
-        curve: Every peak tried, at the chosen least area.
+        curve: The trade: for each share of normals flagged the rule of greatest Dice, as far as
+            flagging more gains Dice; the chosen point is one of them.
     """
 
-    rule: PresenceRule
     threshold: float
     most_flagged: float
     pictures: int
     normals: int
-    flagged: int
-    missed: int
-    dice: float
+    chosen: TradePoint
     without: TradePoint
     curve: tuple[TradePoint, ...]
 
+    @property
+    def rule(self) -> PresenceRule:
+        """The chosen rule."""
+        return self.chosen.rule
+
+    @property
+    def flagged(self) -> int:
+        """Number of normals that the rule flags."""
+        return round(self.chosen.flagged * self.normals) if self.normals else 0
+
+    @property
+    def missed(self) -> int:
+        """Number of lesion pictures that the rule misses."""
+        lesions = self.pictures - self.normals
+        return round(self.chosen.missed * lesions) if lesions else 0
+
     def to_dict(self) -> dict[str, Any]:
         """The fit as JSON takes it, without the rule and the threshold, with None for NaN."""
-        table = asdict(self)
+        counted = {"flagged": self.flagged, "missed": self.missed, "dice": self.chosen.dice}
+        table = {**asdict(self), **counted}
         curve = [jsonable(point) for point in table.pop("curve")]
-        del table["rule"], table["threshold"]
+        del table["chosen"], table["threshold"]
         return {**jsonable(table), "curve": curve}
 
 
@@ -89,12 +116,12 @@ def fit_presence(
 ) -> PresenceFit:
     """The rule of greatest mean Dice among those that flag few enough normals.
 
-    Every pair of `PEAKS` and `LEAST_AREAS` is tried. Where none flags few enough, the best of those
-    that flag fewest is taken; without normals, Dice alone decides. Of equal rules the one of
-    smaller peak is taken, then of smaller area.
+    Every triple of `PEAKS`, `LEAST_AREAS` and `LESIONS` is tried. Where none flags few enough, the
+    best of those that flag fewest is taken; without normals, Dice alone decides. Of rules of equal
+    Dice the one that flags fewer normals is taken, then that of smaller peak, area, lesion.
 
     Args:
-        cases: Pairs of a probability map, (h, w) float32 in 0..1, and its truth, (h, w) bool.
+        cases: The pictures; they are read once.
         threshold: Probability from which a pixel is lesion, between 0 and 1.
         most_flagged: Share of the normals that may be flagged, 0..1.
 
@@ -114,60 +141,67 @@ def fit_presence(
         raise UsageError(
             "no presence rule can be fitted", "there are no pictures", "Give at least one"
         )
-    nothing = np.full((len(peaks), len(LEAST_AREAS)), math.nan)
+    nothing = np.full((len(peaks), len(LEAST_AREAS), len(LESIONS)), math.nan)
     flagged = np.mean(normals, axis=0) if normals else nothing
     dice, missed = np.mean(lesions, axis=0) if lesions else (nothing, nothing)
     grids = np.stack([flagged, missed, dice.round(DICE_DECIMALS)], axis=-1)
-    row, column = _best(grids[..., 2], flagged, most_flagged)
-    shares = grids[:, column].tolist()
-    points = [TradePoint(float(peak), *three) for peak, three in zip(peaks, shares, strict=True)]
+
+    def point(place: Sequence[int]) -> TradePoint:
+        peak, area, lesion = place
+        rule = PresenceRule(float(peaks[peak]), LEAST_AREAS[area], LESIONS[lesion])
+        return TradePoint(rule, *grids[tuple(place)].tolist())
+
+    curve = [point(place) for place in _trade(grids[..., 2], flagged)]
+    allowed = [one for one in curve if not one.flagged > most_flagged]
     return PresenceFit(
-        rule=PresenceRule(points[row].peak, LEAST_AREAS[column]),
         threshold=threshold,
         most_flagged=most_flagged,
         pictures=len(lesions) + len(normals),
         normals=len(normals),
-        flagged=sum(int(grid[row, column]) for grid in normals),
-        missed=sum(int(grid[1, row, column]) for grid in lesions),
-        dice=points[row].dice,
-        without=TradePoint(0.0, *grids[0, 0].tolist()),
-        curve=tuple(points),
+        chosen=allowed[-1] if allowed else curve[0],
+        without=point((0, 0, 0)),
+        curve=tuple(curve),
     )
 
 
 def _scores(cases: Iterable[Case], threshold: float, peaks: Grid) -> tuple[list[Grid], list[Grid]]:
-    """For each lesion picture Dice and missed, (2, peaks, areas); for each normal flagged."""
+    """For each lesion picture Dice and missed, (2, rules); for each normal flagged, (rules)."""
     lesions: list[Grid] = []
     normals: list[Grid] = []
-    for probability, truth in cases:
-        kept, hit = _kept_pixels(probability, truth, threshold, peaks)
-        if truth.any():
-            dice = 2 * hit / (kept + np.count_nonzero(truth))
+    for case in cases:
+        kept, hit = _kept_pixels(case, threshold, peaks)
+        if case.truth.any():
+            dice = 2 * hit / (kept + np.count_nonzero(case.truth))
             lesions.append(np.stack([dice, hit == 0]))
         else:
             normals.append((kept > 0).astype(np.float64))
     return lesions, normals
 
 
-def _kept_pixels(
-    probability: NDArray[np.float32], truth: NDArray[np.bool_], threshold: float, peaks: Grid
-) -> tuple[Grid, Grid]:
+def _kept_pixels(case: Case, threshold: float, peaks: Grid) -> tuple[Grid, Grid]:
     """Pixels that each rule of the grid keeps, and those of them inside the truth; both whole."""
+    probability, truth = case.probability, case.truth
     check_pair(probability >= threshold, truth)
     found = regions(probability, threshold)
     # the peaks in the map's type, as `present` compares them
     high = found.peaks >= peaks[:, None].astype(found.peaks.dtype)
     large = found.areas >= np.array(LEAST_AREAS)[:, None]
     by_area = large.T.astype(np.float64)
-    return (high * found.pixels) @ by_area, (high * found.overlap(truth)) @ by_area
+    told = case.lesion >= np.array(LESIONS)
+    kept, hit = high * found.pixels, high * found.overlap(truth)
+    return (kept @ by_area)[..., None] * told, (hit @ by_area)[..., None] * told
 
 
-def _best(dice: Grid, flagged: Grid, most_flagged: float) -> tuple[int, int]:
-    """Place of the best rule: the first of equal ones, so that of smaller peak, then area."""
-    allowed = np.isnan(flagged) | (flagged <= most_flagged)
-    if not allowed.any():
-        allowed = flagged == flagged.min()
-    row, column = np.unravel_index(
-        np.argmax(np.where(allowed, np.nan_to_num(dice), -1.0)), dice.shape
-    )
-    return int(row), int(column)
+def _trade(dice: Grid, flagged: Grid) -> list[tuple[int, ...]]:
+    """Places of the rules that no other beats in both, from the fewest normals flagged up."""
+    shares, gains = np.nan_to_num(flagged), np.nan_to_num(dice)
+    found: list[tuple[int, ...]] = []
+    best = -1.0
+    for share in np.unique(shares):
+        # the first of equal ones: the rule of smaller peak, then area, then lesion
+        allowed = np.where(shares == share, gains, -1.0)
+        place = np.unravel_index(np.argmax(allowed), dice.shape)
+        if allowed[place] > best:
+            best = float(allowed[place])
+            found.append(tuple(int(one) for one in place))
+    return found

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from suraksha.data.cache import Cache
-from suraksha.data.loaders import classes_of
+from suraksha.data.loaders import classes_of, normal_classes_of
+from suraksha.runtime.told import Told, class_probabilities
 from suraksha.train.calibrate import fit_temperature
 from suraksha.train.classes_file import FILE as CLASSES
 from suraksha.train.classes_file import RunClasses, save_classes
 from suraksha.train.curves import draw_trade
 from suraksha.train.predict import Answer, answers
-from suraksha.train.presence import fit_presence
+from suraksha.train.presence import Case, fit_presence
 from suraksha.train.presence_file import FILE as PRESENCE
 from suraksha.train.presence_file import save_presence
 from suraksha.train.run import Run
@@ -41,7 +42,9 @@ def write_fits(run: Run, cache: Cache) -> None:
     names, config = run.split.validation, run.config
     if not names:
         if config.classes:
-            unfitted = RunClasses(classes_of(cache), fit=NO_VALIDATION)
+            unfitted = RunClasses(
+                classes_of(cache), normal=normal_classes_of(cache), fit=NO_VALIDATION
+            )
             save_classes(unfitted, run.folder / CLASSES)
         return
     preparation = config.data.preparation
@@ -51,29 +54,37 @@ def write_fits(run: Run, cache: Cache) -> None:
         "part": f"validation part of {run.split.protocol} {run.split.parameter}",
         "grid": f"{preparation.height}x{preparation.width}",
     }
-    _write_presence(run, cache, found, fitted_on)
-    _write_classes(run, cache, found, fitted_on)
-
-
-def _write_presence(
-    run: Run, cache: Cache, found: Sequence[Answer], fitted_on: dict[str, Any]
-) -> None:
-    truths = cache.masks()[cache.select(run.split.validation)]
-    maps = (answer.probability for answer in found)
-    fitted = fit_presence(zip(maps, truths, strict=True))
-    draw_trade(fitted, run.folder / "presence.png", title=run.config.run_name)
+    classes = _fit_classes(run, cache, found, fitted_on)
+    if classes is not None:
+        save_classes(classes, run.folder / CLASSES)
+    fitted = fit_presence(_cases(run, cache, found, classes))
+    draw_trade(fitted, run.folder / "presence.png", title=config.run_name)
     save_presence(fitted, run.folder / PRESENCE, fitted_on=fitted_on)
 
 
-def _write_classes(
+def _fit_classes(
     run: Run, cache: Cache, found: Sequence[Answer], fitted_on: dict[str, Any]
-) -> None:
+) -> RunClasses | None:
     logits = [answer.classes for answer in found if answer.classes is not None]
     if not logits:
-        return
+        return None
     names = classes_of(cache)
     rows = cache.select(run.split.validation)
     labels = np.array([names.index(cache.items[row].label) for row in rows])
     fitted = asdict(fit_temperature(np.stack(logits), labels))
     temperature = fitted.pop("temperature")
-    save_classes(RunClasses(names, temperature, {**fitted_on, **fitted}), run.folder / CLASSES)
+    return RunClasses(names, temperature, normal_classes_of(cache), {**fitted_on, **fitted})
+
+
+def _cases(
+    run: Run, cache: Cache, found: Sequence[Answer], classes: RunClasses | None
+) -> Iterator[Case]:
+    truths = cache.masks()[cache.select(run.split.validation)]
+    for answer, truth in zip(found, truths, strict=True):
+        told = Told(answer.probability)
+        if classes is not None and answer.classes is not None:
+            probabilities = class_probabilities(
+                answer.classes, names=classes.names, temperature=classes.temperature
+            )
+            told = Told(answer.probability, probabilities, classes.normal)
+        yield Case(told.probability, truth, told.lesion)
