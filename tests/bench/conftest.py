@@ -75,7 +75,7 @@ class Counted:
             write_text(run.folder / "finished.json", json.dumps(done))
         return open_run(run.folder)
 
-    def evaluate(self, run, data, *, progress):
+    def evaluate(self, run, data, *, part, progress):
         grid = "32x32" if data.name == "cache" else "native"
         if error := self.fails.get(grid):
             raise error
@@ -83,7 +83,7 @@ class Counted:
         facts = {
             **training_facts(run),
             **{"parameters": 10, "macs": 100, "scored_dataset": "synthetic"},
-            **{"grid": grid, "scored_part": "test"},
+            **{"grid": grid, "scored_part": part},
         }
         lesions = SCORES[:2]
         parts = {"lesion": lesions, "consistent": lesions, "normal": SCORES[2:]}

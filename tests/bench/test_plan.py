@@ -136,6 +136,9 @@ def test_a_run_needs_its_keys(tmp_path, key):
         ({"name": 3, "runs": []}, "name = 3 cannot be used"),
         ({"name": "x", "runs": []}, "it holds no run"),
         ({"name": "x", "runs": [3]}, "it is no table"),
+        ({"name": "x", "part": "tset", "runs": [RUN]}, "Did you mean 'test'"),
+        ({"name": "x", "part": "all", "runs": [RUN]}, "no part named 'all'|part 'all'"),
+        ({"name": "x", "part": "validation", "runs": [RUN]}, "holds none back"),
         ({"name": "x", "runs": [RUN, RUN]}, "paper-suraksha-64-paper-0-[0-9a-f]{8} more than once"),
     ],
 )
@@ -174,3 +177,13 @@ def test_the_flagship_plan():
     assert reference.model.options == {"width": 32}
     assert (lite.data, lite.data.size) == (reference.data, 128)
     assert replace(lite.loss, classes=0.0) == reference.loss
+
+
+def test_a_plan_may_choose_on_the_validation_part(tmp_path):
+    run = {**RUN, "set": {"data": {"validation_share": 0.3}}}
+    cells = [
+        plan_from_dict({"name": "x", "runs": [run], **part}, tmp_path).cells[0]
+        for part in ({}, {"part": "validation"})
+    ]
+    assert [cell.part for cell in cells] == ["test", "validation"]
+    assert cells[0].name == cells[1].name

@@ -1,6 +1,7 @@
 """Running a plan: nothing is done twice, and nothing is lost."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -186,3 +187,16 @@ def test_the_whole_way(plan, phantom_root, tmp_path, capsys):
 def test_the_room_can_be_called():
     with pytest.raises(TypeError, match="'out'"):
         suraksha.bench("plan.toml", "data")
+
+
+def test_a_plan_that_chooses_leaves_the_test_part_alone(plan, counted, tmp_path):
+    chosen = load_plan(plan)
+    cells = tuple(replace(cell, part="validation") for cell in chosen.cells)
+    done = bench(replace(chosen, cells=cells), tmp_path, out=tmp_path / "out")
+    assert done.report["part"] == "validation"
+    assert "Scored on the validation part" in done.text
+    names = {path.name for path in (tmp_path / "out").rglob("evaluation-*.json")}
+    assert names == {"evaluation-native-validation.json", "evaluation-32x32-validation.json"}
+    assert bench(plan, tmp_path, out=tmp_path / "out").report["missing"] == []
+    assert counted.trained == [0, 1, 2], "trained once, scored for both plans"
+    assert len(counted.scored) == 12

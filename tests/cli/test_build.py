@@ -100,7 +100,15 @@ def test_wrong_trainings_are_refused(phantom_cache, tmp_path, capsys, words, cod
 def test_other_data_can_be_scored_whole(tiny_run, tmp_path, capsys):
     main(["data", "phantom", str(tmp_path / "other"), "--count", "4", "--seed", "9"])
     capsys.readouterr()
-    words = ("evaluate", tiny_run.folder, tmp_path / "other", "--all", "--out", tmp_path / "e")
+    words = (
+        "evaluate",
+        tiny_run.folder,
+        tmp_path / "other",
+        "--part",
+        "all",
+        "--out",
+        tmp_path / "e",
+    )
     table = told(capsys, *words, "--json")
     assert (table["pictures_scored"], table["seen_in_training"]) == (4, 0)
     assert table["scored_dataset"] == "synthetic"
@@ -114,7 +122,7 @@ def test_pictures_without_any_lesion_can_be_scored(tiny_run, phantom_root, tmp_p
     (place / "suraksha.toml").write_text(
         'name = "healthy"\nnormal = ["normal"]\n[classes]\nnormal = "normal"\n'
     )
-    words = ("evaluate", tiny_run.folder, place, "--all", "--out", tmp_path / "e", "--json")
+    words = ("evaluate", tiny_run.folder, place, "--part", "all", "--out", tmp_path / "e", "--json")
     table = told(capsys, *words)
     assert table["models"]["suraksha"]["normal"]["normals"]["pictures"] == 3
     assert table["community_batches_of_8"] == {"iou": None, "f1": None}

@@ -106,7 +106,7 @@ def test_a_run_and_its_bundle_score_alike(tiny_run, tiny_bundle, phantom_root):
 
 
 def test_a_cache_is_scored_at_its_size_and_all_means_all(tiny_run, phantom_cache):
-    found = evaluate(tiny_run, phantom_cache, everything=True)
+    found = evaluate(tiny_run, phantom_cache, part="all")
     assert found.facts["grid"] == "32x32"
     assert found.facts["pictures_scored"] == 18
     assert found.facts["scored_part"] == "all"

@@ -9,7 +9,7 @@ from PIL import Image as PilImage
 
 from suraksha.data.cache import open_cache
 from suraksha.data.samples import read_samples
-from suraksha.errors import TrainError
+from suraksha.errors import TrainError, UnknownNameError, UsageError
 from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.bundle import read_bundle
 from suraksha.runtime.segmenter import load_segmenter
@@ -18,6 +18,7 @@ from suraksha.train.evaluate import evaluate, network_teller
 from suraksha.train.export import export
 from suraksha.train.fit import train
 from suraksha.train.presence_file import RunPresence
+from suraksha.train.report import write_evaluation
 from suraksha.train.run import open_run
 from suraksha.train.run_validation import write_fits
 
@@ -142,3 +143,19 @@ def test_run_and_bundle_score_with_the_rule_and_show_its_cost(ruled_run, phantom
     for part, stated in card.metrics.items():
         now = bundle.to_dict()["models"]["ruled"][part]["pooled"]["dice"]["value"]
         assert stated["pooled"]["dice"]["value"] == pytest.approx(now, abs=1e-3)
+
+
+def test_the_validation_part_can_be_scored_to_choose_between_runs(
+    watched_run, tiny_run, tiny_bundle, phantom_cache, tmp_path
+):
+    found = evaluate(watched_run, phantom_cache, part="validation")
+    assert [s.name for s in found.scores] == list(watched_run.split.validation)
+    assert found.facts["scored_part"] == "validation"
+    assert found.facts["seen_in_training"] == 0
+    written = write_evaluation(found, tmp_path)
+    assert written.stem.name == "evaluation-32x32-validation"
+    with pytest.raises(UnknownNameError, match="Did you mean 'validation'"):
+        evaluate(watched_run, phantom_cache, part="validaton")
+    for model in (tiny_run, load_segmenter(tiny_bundle)):
+        with pytest.raises(UsageError, match="there is no validation part"):
+            evaluate(model, phantom_cache, part="validation")

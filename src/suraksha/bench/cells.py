@@ -21,9 +21,11 @@ def grids(cell: Cell) -> tuple[str, str]:
     return "native", f"{size}x{size}"
 
 
-def read(run: Run, grid: str) -> tuple[dict[str, Any], tuple[PictureScore, ...]] | None:
-    """The evaluation of this very training on a grid, None where there is none."""
-    stem = str(run.folder / stem_of(grid))
+def read(
+    run: Run, grid: str, *, part: str
+) -> tuple[dict[str, Any], tuple[PictureScore, ...]] | None:
+    """The evaluation of this very training on a grid and a part, None where there is none."""
+    stem = str(run.folder / stem_of(grid, part))
     try:
         record: dict[str, Any] = json.loads(Path(f"{stem}.json").read_bytes())
         scores = read_scores(Path(f"{stem}-pictures.jsonl"))
@@ -39,7 +41,7 @@ def scored(cell: Cell, out: Path) -> Scored | None:
         run = open_run(out / cell.name)
     except SurakshaError:  # not begun; a damaged run says so when it is trained
         return None
-    native, grid = (read(run, name) for name in grids(cell))
+    native, grid = (read(run, name, part=cell.part) for name in grids(cell))
     if run.finished is None or native is None or grid is None:
         return None
     return Scored(cell, native[0], grid[0], native[1])

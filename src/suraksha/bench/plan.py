@@ -13,10 +13,12 @@ from typing import Any
 from suraksha.data.splits import find_protocol
 from suraksha.errors import TrainError, UnknownNameError, UsageError
 from suraksha.train.config import TrainConfig, config_from_dict, load_recipe
+from suraksha.train.report import TEST, VALIDATION
 
 # key -> the type of its value
-PLAN_KEYS = {"name": str, "runs": list}
+PLAN_KEYS = {"name": str, "part": str, "runs": list}
 RUN_KEYS = {"recipe": str, "protocol": str, "numbers": list, "seeds": list, "set": dict}
+SCORED = (TEST, VALIDATION)
 # what `set` may not change
 DECIDED = {"seed", "protocol", "number"}
 
@@ -27,9 +29,11 @@ class Cell:
 
     Args:
         config: What to train; its hash is the cell's identity.
+        part: Which pictures it is scored on, ``test`` or ``validation``.
     """
 
     config: TrainConfig
+    part: str = TEST
 
     @property
     def name(self) -> str:
@@ -122,8 +126,17 @@ def plan_from_dict(table: Mapping[str, Any], folder: Path) -> Plan:
         UnknownNameError, TrainError: As `load_plan`.
     """
     _check(table, PLAN_KEYS, where="", needed=("name", "runs"))
+    part = table.get("part", TEST)
+    if part not in SCORED:
+        raise UnknownNameError("part", part, SCORED)
     cells = [cell for run in table["runs"] for cell in _cells(run, folder)]
-    return Plan(table["name"], tuple(cells))
+    if part == VALIDATION and any(cell.config.data.validation_share == 0 for cell in cells):
+        raise TrainError(
+            f"plan {table['name']} cannot score validation parts",
+            "a run of it holds none back",
+            "Set data.validation_share above 0 in its recipe or its runs",
+        )
+    return Plan(table["name"], tuple(replace(cell, part=part) for cell in cells))
 
 
 def _cells(table: Any, folder: Path) -> list[Cell]:  # noqa: ANN401 - a TOML value

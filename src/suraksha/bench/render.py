@@ -12,7 +12,10 @@ from suraksha.train.report import estimate_text, markdown_table
 
 def report_text(report: Mapping[str, Any]) -> str:
     """The report as Markdown."""
-    parts = [f"# Plan {report['plan']}", f"Plan SHA-256: {report['plan_sha256']}."]
+    parts = [
+        f"# Plan {report['plan']}",
+        f"Scored on the {report['part']} part. Plan SHA-256: {report['plan_sha256']}.",
+    ]
     if report["missing"]:
         parts.append(_listing("Not finished:", report["missing"]))
     if report["failed"]:

@@ -17,6 +17,7 @@ from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
 from suraksha.metrics.detection import normals
 from suraksha.metrics.picture import PictureScore, jsonable
 from suraksha.metrics.summary import paired_difference
+from suraksha.train.report import RULELESS
 
 NO_NUMBER = Estimate(math.nan, math.nan, math.nan)
 RESAMPLES = 1000
@@ -45,13 +46,14 @@ class Scored:
         return [s for s in self.scores if s.counts.tp + s.counts.fn and s.name not in odd]
 
 
-MODEL = "*"
+MODEL, NO_RULE = "*", "* without its presence rule"
 # protocol -> the figures of a cell: title -> where `_figure` finds it
 FIGURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "clean": {
         "Dice, lesion": ("native", "models", MODEL, "lesion", "mean", "dice"),
         "Dice, consistent": ("native", "models", MODEL, "consistent", "mean", "dice"),
         "median Dice": ("native", "models", MODEL, "lesion", "median", "dice"),
+        "Dice, lesion, no rule": ("native", "models", NO_RULE, "lesion", "mean", "dice"),
         "normals flagged": ("normals",),
     },
     "community": {
@@ -70,8 +72,12 @@ FOLDED = {"Dice, lesion": "lesion", "Dice, consistent": "consistent"}
 def _figure(one: Scored, path: Sequence[str]) -> dict[str, Any]:
     share = normals([score.counts for score in one.scores]).share
     found: Any = {"native": one.native, "grid": one.grid, "normals": share}
+    name = one.cell.config.model.name
     for key in path:
-        found = found.get(one.cell.config.model.name if key == MODEL else key, {})
+        if key == NO_RULE:
+            found = found.get(f"{name}, {RULELESS}") or found.get(name, {})
+        else:
+            found = found.get(name if key == MODEL else key, {})
     return _plain(as_estimate(found if isinstance(found, Mapping) else {"value": found}))
 
 
@@ -94,6 +100,7 @@ def build_report(
     return {
         "plan": plan.name,
         "plan_sha256": plan.sha256,
+        "part": plan.cells[0].part,
         "missing": [cell.name for cell in plan.cells if cell.name not in done],
         "failed": dict(failed),
         "groups": [_group(members) for members in groups.values()],

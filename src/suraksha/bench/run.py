@@ -140,10 +140,12 @@ def finish(cell: Cell, cache: Path, *, data: Path, out: Path, options: BenchOpti
     run = train(cell.config, cache, out=out, lists=options.lists, progress=options.progress)
     found = []
     for grid, source in zip(grids(cell), (data, cache), strict=True):
-        if read(run, grid) is None:
-            scores = evaluate(run, source, progress=lambda xs: _bar(xs, options.progress))
+        if read(run, grid, part=cell.part) is None:
+            scores = evaluate(
+                run, source, part=cell.part, progress=lambda xs: _bar(xs, options.progress)
+            )
             write_evaluation(scores, run.folder)
-        found.append(read(run, grid))
+        found.append(read(run, grid, part=cell.part))
     native, on_cache = found
     if native is None or on_cache is None:
         raise TrainError(

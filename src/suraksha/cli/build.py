@@ -19,7 +19,7 @@ from suraksha.train.config import TrainConfig, list_recipes, load_recipe
 from suraksha.train.evaluate import evaluate
 from suraksha.train.export import export
 from suraksha.train.fit import train
-from suraksha.train.report import markdown_table, write_evaluation
+from suraksha.train.report import PARTS, TEST, markdown_table, write_evaluation
 from suraksha.train.run import open_run
 
 
@@ -101,7 +101,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data", type=Path, metavar="DATA", help="a data set (scored at its own size) or a cache"
     )
-    parser.add_argument("--all", action="store_true", help="every picture, not the test part")
+    parser.add_argument(
+        "--part", choices=PARTS, default=TEST, help="which pictures (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -110,7 +112,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Score a run or a bundle; print and write the table."""
     is_run = Path(options.model).is_dir()
     model = open_run(options.model) if is_run else load_segmenter(options.model)
-    found = evaluate(model, options.data, everything=options.all, progress=bar)
+    found = evaluate(model, options.data, part=options.part, progress=bar)
     default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
     out: Path = options.out or default
     written = write_evaluation(found, out)

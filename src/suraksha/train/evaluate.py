@@ -15,6 +15,7 @@ from torch import nn
 from suraksha.core import Image
 from suraksha.data.cache import CacheItem
 from suraksha.data.samples import Sample, check_hashes, dataset_of, grid_of, name_of, read_samples
+from suraksha.errors import UnknownNameError, UsageError
 from suraksha.imaging.prepare import (
     THRESHOLD,
     Preparation,
@@ -35,6 +36,7 @@ from suraksha.runtime.segmenter import Segmenter
 from suraksha.runtime.told import Told, class_probabilities
 from suraksha.train.classes_file import RunClasses
 from suraksha.train.outputs import outputs_of
+from suraksha.train.report import ALL, RULELESS, TEST, VALIDATION
 from suraksha.train.run import Run, cpu_name, training_facts
 from suraksha.train.score_classes import score_told
 
@@ -131,30 +133,32 @@ def evaluate(
     model: Run | Segmenter,
     data: str | Path,
     *,
-    everything: bool = False,
+    part: str = TEST,
     progress: Progress = _silent,
 ) -> Evaluation:
-    """Score a run or a loaded bundle on the pictures that its training never saw.
+    """Score a run or a loaded bundle, by default on the pictures that its training never saw.
 
     Its own threshold and presence rule make the masks.
 
     Args:
         model: A finished run, or a segmenter.
         data: A data set's folder, scored at the pictures' own size, or a cache, scored at its size.
-        everything: Score every picture of ``data`` instead; for data that no training saw.
+        part: ``test``; ``validation``, on which a run is watched and fitted, to choose between
+            runs; or ``all``, every picture of ``data``, for data that no training saw.
         progress: Wraps the pictures, as ``tqdm`` does.
 
     Raises:
         DataError: The data do not hold the pictures, or hold altered ones.
         TrainError: The run is not finished.
+        UnknownNameError: No part of that name.
+        UsageError: The validation part of what has none.
     """
     known = model.split.pictures if isinstance(model, Run) else model.card.test_pictures
-    unseen = model.split.test if isinstance(model, Run) else tuple(known)
-    samples = read_samples(data, None if everything else unseen, progress=progress)
-    if not everything:
+    samples = read_samples(data, _names(model, part), progress=progress)
+    if part != ALL:
         check_hashes(samples, known)
     if isinstance(model, Run):
-        trained = [] if everything else read_samples(data, model.split.train, progress=progress)
+        trained = [] if part == ALL else read_samples(data, model.split.train, progress=progress)
         found = _evaluate_run(model, samples, [s.truth for s in trained], progress)
     else:
         found = _evaluate_bundle(model, samples, progress)
@@ -162,9 +166,23 @@ def evaluate(
         "scored_dataset": name_of(dataset_of(data)),
         "grid": grid_of(data),
         "pictures_scored": len(samples),
-        "scored_part": "all" if everything else "test",
+        "scored_part": part,
     }
     return replace(found, facts={**found.facts, **seen})
+
+
+def _names(model: Run | Segmenter, part: str) -> tuple[str, ...] | None:
+    """The names of a part's pictures, None for all."""
+    parts: dict[str, tuple[str, ...] | None] = {TEST: (), VALIDATION: (), ALL: None}
+    if isinstance(model, Run):
+        parts |= {TEST: model.split.test, VALIDATION: model.split.validation}
+    else:
+        parts[TEST] = tuple(model.card.test_pictures)
+    if part not in parts:
+        raise UnknownNameError("part", part, parts)
+    if parts[part] == ():
+        raise UsageError(f"there is no {part} part", "none was held back", "Choose another part")
+    return parts[part]
 
 
 def _evaluate_run(
@@ -256,7 +274,7 @@ def score(
         calibration += reliability(one.probability, sample.truth)
         masks = {name: one.mask(threshold, rule)}
         if not rule.keeps_all(threshold):
-            masks[f"{name}, no presence rule"] = one.mask(threshold, NO_RULE)
+            masks[f"{name}, {RULELESS}"] = one.mask(threshold, NO_RULE)
         masks["all background"] = np.zeros(shape, dtype=np.bool_)
         if average is not None:
             masks["mean mask"] = resize_mask(average, shape)

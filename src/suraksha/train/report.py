@@ -23,6 +23,11 @@ from suraksha.runtime.markdown import markdown_table as markdown_table
 if TYPE_CHECKING:
     from suraksha.train.evaluate import Evaluation
 
+# the pictures that an evaluation may be of
+TEST, VALIDATION, ALL = PARTS = ("test", "validation", "all")
+# beside a model's name: the same probabilities, cut at the threshold alone
+RULELESS = "no presence rule"
+
 
 def normals_text(summary: Summary) -> str:
     """Flagged of normal pictures, or a dash where there are none."""
@@ -84,9 +89,10 @@ class Written:
     text: str
 
 
-def stem_of(grid: str) -> str:
-    """How the files of an evaluation of a test part begin, by the grid of its scores."""
-    return f"evaluation-{grid}"
+def stem_of(grid: str, part: str = TEST, dataset: str = "") -> str:
+    """How the files of an evaluation begin, by the grid of its scores and the part scored."""
+    odd = {TEST: "", VALIDATION: f"-{part}"}
+    return f"evaluation-{grid}{odd.get(part, f'-{part}-{dataset}')}"
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
@@ -96,8 +102,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
         OSError: A place that cannot be written.
     """
     facts = evaluation.facts
-    everything = facts["scored_part"] == "all"
-    stem = stem_of(facts["grid"]) + f"-all-{facts['scored_dataset']}" * everything
+    stem = stem_of(facts["grid"], facts["scored_part"], facts["scored_dataset"])
     record = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
     title = ", ".join(f"{key} {value}" for key, value in facts.items())
     text = f"{title}\n\n{evaluation_table(evaluation)}"
