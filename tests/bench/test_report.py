@@ -161,7 +161,7 @@ def test_models_are_paired_on_one_split(cell, scored, make_picture):
         scored(cell("clean", 0, options={"width": 8}), scores=pictures(4)),
         scored(cell("clean", 0, seed=1), scores=pictures(12)),
         scored(cell("clean", 1, options={"width": 8}), scores=pictures(4)),
-        scored(cell("paper", 0, options={"width": 8}), scores=pictures(4)),
+        scored(cell("clean", 0, options={"width": 6}), scores=pictures(4)[1:]),
     ]
     members[1].native["macs"] = 50_000
     found = report(*members)

@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -104,7 +103,7 @@ def build_report(
         "missing": [cell.name for cell in plan.cells if cell.name not in done],
         "failed": dict(failed),
         "groups": [_group(members) for members in groups.values()],
-        "paired": [_paired(a, b) for a, b in combinations(scored, 2) if _comparable(a, b)],
+        "paired": [_paired(first, second) for first, second in _pairs(scored)],
     }
 
 
@@ -174,10 +173,13 @@ def mean_over_folds(folds: Mapping[int, Sequence[Sequence[PictureScore]]]) -> Es
     return estimate(float(figures[0]), figures[1:])
 
 
-def _comparable(a: Scored, b: Scored) -> bool:
-    x, y = a.cell.config, b.cell.config
-    split = (x.data.protocol, x.data.number, x.seed)
-    return split == (y.data.protocol, y.data.number, y.seed) and x.model != y.model
+def _pairs(scored: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
+    """Each cell with the plan's first of the same pictures, training seed and size."""
+    alike: dict[Any, list[Scored]] = defaultdict(list)
+    for one in scored:
+        pictures = tuple(sorted(score.name for score in one.scores))
+        alike[one.cell.config.seed, one.cell.config.data.size, pictures].append(one)
+    return [(first, second) for first, *others in alike.values() for second in others]
 
 
 def _paired(a: Scored, b: Scored) -> dict[str, Any]:
