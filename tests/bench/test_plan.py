@@ -167,16 +167,21 @@ def test_the_flagship_plan():
         for name in ("clean", "community", "paper")
     }
     assert by_protocol == {
-        "clean": [0, 1, 2, 3, 4, 0, 0],
+        "clean": [0, 1, 2, 3, 4, *[0] * 7],
         "community": [1, 2, 3],
         "paper": [0, 1, 2],
     }
     assert all(part.validation_share == 0 for part in data if part.protocol != "clean")
-    lite, reference = (cell.config for cell in plan.cells[-2:])
+    small = [cell.config for cell in plan.cells if cell.config.data.size == 128]
+    lite, reference, *parts = small
     assert (lite.model.name, reference.model.name) == ("suraksha-lite", "suraksha")
     assert reference.model.options == {"width": 32}
     assert (lite.data, lite.data.size) == (reference.data, 128)
     assert replace(lite.loss, classes=0.0) == reference.loss
+    for config in parts:
+        assert replace(config, name=lite.name, model=lite.model) == lite
+    kinds = [(config.model.pretrained, len(config.model.options)) for config in (lite, *parts)]
+    assert kinds == [(True, 2), (True, 3), (True, 4), (False, 2), (False, 3), (False, 4)]
 
 
 def test_a_plan_may_choose_on_the_validation_part(tmp_path):
