@@ -21,7 +21,7 @@ from suraksha.models.zoo import (
 )
 from suraksha.train.export import to_onnx
 
-SLIM = {"suraksha": {"width": 4}, "suraksha-lite": {"width": 4}}
+SLIM = {name: {"width": 4} for name in list_models()} | {"refinenet": {"width": 4, "layers": 50}}
 
 
 def slim(name, in_channels=1):

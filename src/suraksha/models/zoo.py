@@ -50,6 +50,48 @@ ENTRIES = (
         divisor=32,
         source="SURAKSHA with encoder blocks of EfficientNet-Lite (arXiv 1905.11946)",
     ),
+    ModelEntry(
+        name="unet",
+        network="suraksha.models.suraksha:Suraksha",
+        spec="suraksha.models.unet:UNetSpec",
+        divisor=16,
+        source="Ronneberger et al. 2015, doi 10.1007/978-3-319-24574-4_28",
+    ),
+    ModelEntry(
+        name="attention-unet",
+        network="suraksha.models.suraksha:Suraksha",
+        spec="suraksha.models.unet:AttentionUNetSpec",
+        divisor=16,
+        source="Oktay et al. 2018, arXiv 1804.03999",
+    ),
+    ModelEntry(
+        name="unet++",
+        network="suraksha.models.unetpp:UNetPlusPlus",
+        spec="suraksha.models.unetpp:UNetPlusPlusSpec",
+        divisor=16,
+        source="Zhou et al. 2020, doi 10.1109/TMI.2019.2959609",
+    ),
+    ModelEntry(
+        name="segnet",
+        network="suraksha.models.segnet:SegNet",
+        spec="suraksha.models.vgg:VGGSpec",
+        divisor=32,
+        source="Badrinarayanan et al. 2017, doi 10.1109/TPAMI.2016.2644615",
+    ),
+    ModelEntry(
+        name="refinenet",
+        network="suraksha.models.refinenet:RefineNet",
+        spec="suraksha.models.refinenet:RefineNetSpec",
+        divisor=32,
+        source="Lin et al. 2017, doi 10.1109/CVPR.2017.549",
+    ),
+    ModelEntry(
+        name="fcn-8s",
+        network="suraksha.models.fcn:FCN8s",
+        spec="suraksha.models.vgg:VGGSpec",
+        divisor=32,
+        source="Long et al. 2015, doi 10.1109/CVPR.2015.7298965",
+    ),
 )
 
 
@@ -72,6 +114,9 @@ def table_of(entries: tuple[ModelEntry, ...]) -> Mapping[str, ModelEntry]:
 
 
 ZOO = table_of(ENTRIES)
+# in the name of a network that is not ours
+OWN = ":"
+OWN_ROOM = "suraksha.models.own"
 
 
 def list_models() -> tuple[str, ...]:
@@ -80,11 +125,15 @@ def list_models() -> tuple[str, ...]:
 
 
 def find_model(name: str) -> ModelEntry:
-    """The row of a network.
+    """The row of a network; one is made for the class at ``package.module:Class``.
 
     Raises:
         UnknownNameError: No network has that name.
+        ModelError: No network is at that path.
     """
+    if OWN in name:
+        divisor: int = _load(f"{OWN_ROOM}:divisor_of")(name)
+        return ModelEntry(name, name, "", divisor, source="not ours", licence="not ours")
     if name not in ZOO:
         raise UnknownNameError("model", name, ZOO)
     return ZOO[name]
@@ -96,15 +145,20 @@ def create_model(
     """Build a network with fresh weights: (N, C, H, W) -> logits (N, 1, H, W).
 
     Args:
-        name: A name of the zoo.
+        name: A name of the zoo, or ``package.module:Class`` of a network of your own, whose class
+            takes ``in_channels`` and the options by name, and may have a number ``divisor``.
         in_channels: Colour channels of the pictures.
         options: Further fields of the network's spec, such as ``{"width": 16}``.
 
     Raises:
         UnknownNameError: No network has that name, or its spec has no such field.
-        ModelError: A value that the spec refuses.
+        ModelError: A value that the spec refuses, or a network of your own that cannot be loaded
+            or gives anything but such logits.
     """
     spec = build_spec(name, in_channels=in_channels, options=options)
+    if OWN in name:
+        own: nn.Module = _load(f"{OWN_ROOM}:build_own")(name, spec)
+        return own
     network: nn.Module = _load(find_model(name).network)(spec)
     return network
 
@@ -113,6 +167,11 @@ def build_spec(
     name: str, *, in_channels: int = 1, options: Mapping[str, Any] | None = None
 ) -> object:
     """The spec that `create_model` builds from; the same arguments, the same errors."""
+    if OWN in name:
+        own: object = _load(f"{OWN_ROOM}:own_spec")(
+            name, in_channels=in_channels, options=options or {}
+        )
+        return own
     spec_class = _load(find_model(name).spec)
     given = {"in_channels": in_channels, **(options or {})}
     known = {field.name: type(field.default) for field in fields(spec_class)}
@@ -159,7 +218,8 @@ def load_pretrained(network: nn.Module) -> None:
 def model_options(network: nn.Module) -> dict[str, Any]:
     """All fields of the spec that a network was built from."""
     options: dict[str, Any] = asdict(network.spec)  # type: ignore[call-overload]
-    return options
+    further: dict[str, Any] = options.pop("options", {})
+    return {**options, **further}
 
 
 def _load(path: str) -> Any:  # noqa: ANN401 - a class of any kind

@@ -200,7 +200,8 @@ class TrainConfig:
     def run_name(self) -> str:
         """``strong-suraksha-64-paper-0-1a2b3c4d``."""
         data = self.data
-        parts = (self.name, self.model.name, data.size, data.protocol, data.number)
+        model = self.model.name.replace(":", ".")
+        parts = (self.name, model, data.size, data.protocol, data.number)
         return "-".join((*map(str, parts), self.sha256[:8]))
 
 

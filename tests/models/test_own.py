@@ -1,0 +1,99 @@
+"""A network of somebody's own: trained and exported like ours, or refused with the reason."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suraksha.errors import ModelError
+from suraksha.models.zoo import create_model, find_model, model_options
+from suraksha.runtime.bundle import read_bundle
+from suraksha.train.config import ModelConfig
+from suraksha.train.export import export
+from suraksha.train.fit import train
+
+CODE = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    divisor = 8
+
+    def __init__(self, in_channels=1, width=3):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 1, 1)
+        )
+
+    def forward(self, x):
+        return self.body(x)
+
+class Bare(Net):
+    divisor = 32
+
+class Odd(Net):
+    divisor = 0
+
+class Two(Net):
+    def forward(self, x):
+        return self.body(x), x
+
+class Small(Net):
+    def forward(self, x):
+        return self.body(x)[..., ::2]
+
+class Stiff(nn.Module):
+    def __init__(self):
+        super().__init__()
+
+number = 3
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("code")
+    (folder / "mine_net.py").write_text(CODE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield
+
+
+def test_it_is_built_and_its_options_rebuild_it():
+    network = create_model("mine_net:Net", in_channels=3, options={"width": 5})
+    assert network.training
+    assert network(torch.zeros(1, 3, 16, 24)).shape == (1, 1, 16, 24)
+    assert model_options(network) == {"in_channels": 3, "width": 5}
+    entry = find_model("mine_net:Net")
+    assert (entry.name, entry.divisor) == ("mine_net:Net", 8)
+
+
+def test_it_is_trained_and_exported_as_ours(tiny_config, phantom_cache, tmp_path):
+    optim = replace(tiny_config.optim, epochs=1)
+    model = ModelConfig("mine_net:Net", {"width": 4})
+    config = replace(tiny_config, model=model, optim=optim)
+    run = train(config, phantom_cache, out=tmp_path, progress=False)
+    assert "-mine_net.Net-" in run.folder.name
+    export(run, tmp_path / "mine.busi", data=phantom_cache)
+    card = read_bundle(tmp_path / "mine.busi").card
+    assert card.model == {"name": "mine_net:Net", "in_channels": 1, "width": 4}
+    assert card.divisor == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("absent_net:Net", {}, "PYTHONPATH"),
+        ("mine_net:Absent", {}, "cannot be loaded"),
+        (":Net", {}, "cannot be loaded"),
+        ("mine_net:number", {}, "is no network"),
+        ("mine_net:Odd", {}, "divisor 0"),
+        ("mine_net:Net", {"widht": 3}, "does not take"),
+        ("mine_net:Stiff", {}, "does not take"),
+        ("mine_net:Two", {}, "gives tuple"),
+        ("mine_net:Small", {}, r"gives \(2, 1, 16, 12\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(name, options, message):
+    with pytest.raises(ModelError, match=message):
+        create_model(name, options=options)
