@@ -9,6 +9,7 @@ from pathlib import Path
 
 from suraksha.bench.cells import states
 from suraksha.bench.plan import load_plan
+from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
 from suraksha.bench.run import BenchOptions, bench
 from suraksha.train.report import markdown_table
 
@@ -32,9 +33,27 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     verb.add_argument("--list", action="store_true", help="show the runs and how far they are")
     verb.add_argument("--quiet", action="store_true", help="no progress")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
+    help_text = "test the arithmetic of the paper's Table 2, or of another table"
+    verb = verbs.add_parser("check-published", help=help_text, description=help_text)
+    verb.add_argument("table", nargs="?", type=Path, metavar="CSV", help="default: the paper's")
+    verb.add_argument("--json", action="store_true", help="print one JSON list")
 
 
 def run_bench(options: argparse.Namespace) -> int:
+    """Do what the words after ``bench`` ask for."""
+    return RUN[options.bench_command](options)
+
+
+def _check_published(options: argparse.Namespace) -> int:
+    """Show what a published table's figures imply of each other."""
+    rows = TABLE_2 if options.table is None else read_table(options.table)
+    checks = check_published(rows)
+    text = check_text(rows, checks)
+    print(json.dumps([check.to_dict() for check in checks]) if options.json else text)
+    return 0
+
+
+def _run_plan(options: argparse.Namespace) -> int:
     """Run a plan, or list it; 1 where a run failed."""
     plan = load_plan(options.plan)
     out: Path = options.out or Path("runs") / plan.name
@@ -60,3 +79,6 @@ def _listing(runs: list[dict[str, object]]) -> str:
     head = ("run", "protocol", "number", "seed", "state", "seconds")
     rows = [["" if run[key] is None else str(run[key]) for key in head] for run in runs]
     return markdown_table(head, rows)
+
+
+RUN = {"run": _run_plan, "check-published": _check_published}

@@ -16,7 +16,7 @@ from suraksha.measure.presence import PresenceRule, regions
 from suraksha.metrics.overlap import check_pair
 from suraksha.metrics.picture import jsonable
 
-MOST_FLAGGED = 0.10
+MOST_FLAGGED = 0.15
 # the peaks above the threshold are tried, and none
 PEAKS = (
     *(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94),
