@@ -21,7 +21,10 @@ from suraksha.models.zoo import (
 )
 from suraksha.train.export import to_onnx
 
-SLIM = {name: {"width": 4} for name in list_models()} | {"refinenet": {"width": 4, "layers": 50}}
+SLIM = {name: {"width": 4} for name in list_models()} | {
+    "refinenet": {"width": 4, "layers": 50},
+    "segresnet": {"width": 8},
+}
 
 
 def slim(name, in_channels=1):

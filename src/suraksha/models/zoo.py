@@ -92,6 +92,13 @@ ENTRIES = (
         divisor=32,
         source="Long et al. 2015, doi 10.1109/CVPR.2015.7298965",
     ),
+    ModelEntry(
+        name="segresnet",
+        network="suraksha.models.references:SegResNet",
+        spec="suraksha.models.references:SegResNetSpec",
+        divisor=8,
+        source="Myronenko 2018, doi 10.1007/978-3-030-11726-9_28; code: MONAI",
+    ),
 )
 
 

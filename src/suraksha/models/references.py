@@ -1,0 +1,64 @@
+"""Modern references, as MONAI builds them, behind the contract of the zoo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from monai.networks.nets.segresnet import SegResNet as MonaiSegResNet
+from torch import Tensor, nn
+
+from suraksha.errors import ModelError
+from suraksha.models.blocks import check_batch
+
+SEGRESNET_DIVISOR = 8
+
+
+@dataclass(frozen=True, slots=True)
+class SegResNetSpec:
+    """What a SegResNet is made of.
+
+    Args:
+        in_channels: Colour channels of the picture.
+        width: Channels at full resolution, a multiple of 8, the groups of its norm.
+
+    Raises:
+        ModelError: A number below 1, or a width that 8 does not divide.
+    """
+
+    in_channels: int = 1
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        if min(self.in_channels, self.width) < 1 or self.width % 8:
+            raise ModelError(
+                f"{self} cannot be built",
+                "in_channels is at least 1 and width is a multiple of 8, at least 8",
+                "Correct the [model] part of the recipe",
+            )
+
+
+class SegResNet(nn.Module):
+    """A residual encoder and a small decoder: (N, C, H, W) -> logits (N, 1, H, W).
+
+    8 divides H and W. Source: Myronenko 2018, doi 10.1007/978-3-030-11726-9_28, without the
+    autoencoder's branch; the code is MONAI's, in two dimensions.
+    """
+
+    def __init__(self, spec: SegResNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.network = MonaiSegResNet(
+            spatial_dims=2, init_filters=spec.width, in_channels=spec.in_channels, out_channels=1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Raises:
+            ModelError: 8 does not divide the height or the width, or the channels do not fit.
+        """
+        if not torch.compiler.is_compiling():
+            check_batch(x, channels=self.spec.in_channels, divisor=SEGRESNET_DIVISOR)
+        logits: Tensor = self.network(x)
+        return logits
