@@ -117,7 +117,7 @@ def test_masks_and_overlays_in_a_folder_are_left_out(pictures, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--bundle", "surksha-c1"], 2, "Did you mean 'suraksha-c1'"),
+        (["--bundle", "surksha-lite"], 2, "Did you mean 'suraksha-lite'"),
         (["--bundle", "absent.busi"], 1, "is not there"),
         (["--threads", "0"], 2, "at least one"),
     ],

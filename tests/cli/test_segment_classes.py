@@ -10,6 +10,7 @@ from PIL import Image as PilImage
 
 from suraksha.cli.app import main
 from suraksha.imaging.phantom import sample_phantom
+from suraksha.measure.presence import PresenceRule
 from suraksha.runtime.engines import Logits
 from suraksha.runtime.segmenter import Segmenter, load_segmenter
 
@@ -33,7 +34,13 @@ def telling(monkeypatch):
 
     def load(*_, **__):
         plain = load_segmenter()
-        card = replace(plain.card, classes=tuple(TOLD))
+        card = replace(
+            plain.card,
+            classes=tuple(TOLD),
+            class_temperature=1.0,
+            normal_classes=(),
+            presence=PresenceRule(),
+        )
         return Segmenter(replace(plain.bundle, card=card), Telling(plain.engine))
 
     monkeypatch.setattr("suraksha.cli.use.load_segmenter", load)
@@ -104,7 +111,7 @@ def tiny_plain(monkeypatch):
 
     def load(*_, **__):
         plain = load_segmenter()
-        card = replace(plain.card, classes=())
+        card = replace(plain.card, classes=(), normal_classes=(), presence=PresenceRule())
         return Segmenter(replace(plain.bundle, card=card), plain.engine)
 
     monkeypatch.setattr("suraksha.cli.use.load_segmenter", load)

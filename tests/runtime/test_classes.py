@@ -39,7 +39,9 @@ class Fake:
 
 @pytest.fixture(scope="module")
 def plain():
-    return read_bundle()
+    bundle = read_bundle()
+    bare = {"classes": (), "normal_classes": (), "class_temperature": 1.0, "class_metrics": {}}
+    return replace(bundle, card=replace(bundle.card, **bare, presence=PresenceRule()))
 
 
 def telling(bundle, logits, *, temperature=1.0, names=NAMES):
@@ -107,7 +109,7 @@ def test_a_card_with_classes_survives_and_one_without_is_read(plain):
     card = replace(plain.card, classes=NAMES, class_temperature=1.7, class_metrics=metrics)
     assert read_card(card.to_json()) == card
     table = json.loads(plain.card.to_json())
-    for key in ("classes", "class_temperature", "class_metrics"):
+    for key in ("classes", "normal_classes", "class_temperature", "class_metrics"):
         del table[key]
     assert read_card(json.dumps(table)) == plain.card
 

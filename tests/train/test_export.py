@@ -9,7 +9,7 @@ from suraksha.errors import BundleError, TrainError
 from suraksha.imaging.prepare import Preparation
 from suraksha.models.zoo import create_model
 from suraksha.runtime.bundle import read_bundle
-from suraksha.train.export import check_parity, export, parity_preparations, to_onnx
+from suraksha.train.export import check_parity, export, parity_preparations, round_weights, to_onnx
 
 PREPARATION = Preparation(32, 32)
 
@@ -62,3 +62,33 @@ def test_a_cache_serves_the_export_too(tiny_run, phantom_cache, tmp_path):
     card = export(tiny_run, tmp_path / "x.busi", data=phantom_cache)
     assert read_bundle(tmp_path / "x.busi").card == card
     assert card.calibration["pixels"] == 32 * 32 * len(card.test_pictures)
+
+
+@pytest.mark.parametrize("name", ["suraksha", "suraksha-lite"])
+def test_rounded_weights_give_nearly_the_same_answer_in_half_the_room(name):
+    torch.manual_seed(0)
+    network = create_model(name, options={"width": 4})
+    with torch.no_grad():
+        network(torch.randn(4, 1, 64, 64))  # so that the norms have something to fold
+    network.eval()
+    batch = torch.randn(2, 1, 64, 64)
+    with torch.inference_mode():
+        before = network(batch).sigmoid()
+        after = round_weights(network, 11)(batch).sigmoid()
+    torch.testing.assert_close(after, before, atol=5e-3, rtol=0)
+    assert not any(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            bits = weight.detach().numpy().view("uint32")
+            assert not (bits & 0b1111111111111).any(), "24 - 11 bits are 0"
+
+
+def test_all_bits_change_nothing_and_odd_ones_are_refused():
+    network = create_model("suraksha", options={"width": 4}).eval()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    after = round_weights(network, 24).state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    for bits in (1, 25):
+        with pytest.raises(TrainError, match="11 halves the file"):
+            round_weights(network, bits)

@@ -177,8 +177,9 @@ def _pairs(scored: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
     """Each cell with the plan's first of the same pictures, training seed and size."""
     alike: dict[Any, list[Scored]] = defaultdict(list)
     for one in scored:
-        pictures = tuple(sorted(score.name for score in one.scores))
-        alike[one.cell.config.seed, one.cell.config.data.size, pictures].append(one)
+        config, pictures = one.cell.config, tuple(sorted(score.name for score in one.scores))
+        data = config.data
+        alike[data.protocol, data.number, config.seed, data.size, pictures].append(one)
     return [(first, second) for first, *others in alike.values() for second in others]
 
 

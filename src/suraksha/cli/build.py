@@ -19,7 +19,7 @@ from suraksha.runtime.card import NOT_STATED
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.config import TrainConfig, list_recipes, load_recipe
 from suraksha.train.evaluate import evaluate
-from suraksha.train.export import export
+from suraksha.train.export import FLOAT_BITS, export
 from suraksha.train.fit import train
 from suraksha.train.report import PARTS, TEST, markdown_table, write_evaluation
 from suraksha.train.run import open_run
@@ -132,6 +132,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, required=True, metavar="ROOT|CACHE", help="pictures for the check"
     )
     parser.add_argument("--licence", default=NOT_STATED, help="of the weights, for the card")
+    parser.add_argument(
+        "--weight-bits", type=int, default=FLOAT_BITS, help="significant bits; 11 halves the file"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -142,6 +145,7 @@ def run_export(options: argparse.Namespace) -> int:
         options.bundle,
         data=options.data,
         licence=options.licence,
+        weight_bits=options.weight_bits,
         progress=bar,
     )
     facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}

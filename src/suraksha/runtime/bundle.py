@@ -35,7 +35,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-c1": "1bff148d437bc44198afc61860400e1f1f9dc289873c7f420f5a129e11fd19df"}
+    {"suraksha-lite": "3516baf84441dc089f86551c5d4ef79fc835120a04050fe5be8ffdf478882e80"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 

@@ -129,12 +129,7 @@ def fit_presence(
         UsageError: No cases, or a number outside its range.
         InputError: A truth that is no mask, or of another shape than its map.
     """
-    if not (0 < threshold < 1 and 0 <= most_flagged <= 1):
-        raise UsageError(
-            f"threshold = {threshold} and most_flagged = {most_flagged} cannot be used",
-            "both are shares from 0 to 1, and the threshold lies between",
-            "Give for example 0.5 and 0.1",
-        )
+    _check(threshold, most_flagged)
     peaks = np.array([0.0, *(peak for peak in PEAKS if peak > threshold)])
     lesions, normals = _scores(cases, threshold, peaks)
     if not lesions and not normals:
@@ -162,6 +157,15 @@ def fit_presence(
         without=point((0, 0, 0)),
         curve=tuple(curve),
     )
+
+
+def _check(threshold: float, most_flagged: float) -> None:
+    if not (0 < threshold < 1 and 0 <= most_flagged <= 1):
+        raise UsageError(
+            f"threshold = {threshold} and most_flagged = {most_flagged} cannot be used",
+            "both are shares from 0 to 1, and the threshold lies between",
+            "Give for example 0.5 and 0.1",
+        )
 
 
 def _scores(cases: Iterable[Case], threshold: float, peaks: Grid) -> tuple[list[Grid], list[Grid]]:

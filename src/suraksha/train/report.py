@@ -89,7 +89,7 @@ class Written:
     text: str
 
 
-def stem_of(grid: str, part: str = TEST, dataset: str = "") -> str:
+def stem_of(grid: str, part: str = TEST, *, dataset: str = "") -> str:
     """How the files of an evaluation begin, by the grid of its scores and the part scored."""
     odd = {TEST: "", VALIDATION: f"-{part}"}
     return f"evaluation-{grid}{odd.get(part, f'-{part}-{dataset}')}"
@@ -102,7 +102,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
         OSError: A place that cannot be written.
     """
     facts = evaluation.facts
-    stem = stem_of(facts["grid"], facts["scored_part"], facts["scored_dataset"])
+    stem = stem_of(facts["grid"], facts["scored_part"], dataset=facts["scored_dataset"])
     record = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
     title = ", ".join(f"{key} {value}" for key, value in facts.items())
     text = f"{title}\n\n{evaluation_table(evaluation)}"
