@@ -134,16 +134,16 @@ def _check(row: PublishedRow, share: float, middle: float, decimals: int) -> Row
     from_iou = 2 * row.iou / (1 + row.iou)
     both = row.precision + row.recall
     from_both = 2 * row.precision * row.recall / both if both > 0 else math.nan
-    half = 0.5 * 10.0**-decimals
-    # how far rounding can move each side: the formulas' slopes are at most 2
-    found = []
-    for source, implied, room in (
-        ("IoU gives", from_iou, 3 * half),
-        ("precision and recall give", from_both, 5 * half),
-    ):
-        if abs(implied - row.dice) > room:
-            figures = f"Dice {row.dice:.{decimals}f}, but {source} {implied:.{decimals}f}"
-            found.append(figures)
+    # half a unit of the last decimal on the Dice, and at most twice that on what is implied
+    room = 1.5 * 10.0**-decimals
+    found = [
+        f"Dice {row.dice:.{decimals}f}, but {source} {implied:.{decimals}f}"
+        for source, implied in (
+            ("IoU gives", from_iou),
+            ("precision and recall give", from_both),
+        )
+        if abs(implied - row.dice) > room
+    ]
     if share > middle * SHARE_FACTOR or share < middle / SHARE_FACTOR:
         found.append(f"{100 * share:.1f} % lesion implied, {100 * middle:.1f} % by the others")
     return RowCheck(row.model, from_iou, from_both, share, 1 - share, tuple(found))

@@ -164,12 +164,29 @@ def _conv_norm(
     return conv, nn.BatchNorm2d(out_channels, eps=EFFICIENTNET_EPS)
 
 
+def check_spec(spec: object, *, fits: bool, rule: str) -> None:
+    """Refuse a spec whose numbers no network can have.
+
+    Args:
+        spec: It.
+        fits: Whether it keeps the rule.
+        rule: What its numbers have to be.
+
+    Raises:
+        ModelError: It does not.
+    """
+    if not fits:
+        raise ModelError(f"{spec} cannot be built", rule, "Correct the [model] part of the recipe")
+
+
 def check_batch(x: Tensor, *, channels: int, divisor: int) -> None:
-    """Refuse a batch that a network cannot take.
+    """Refuse a batch that a network cannot take; not while it is exported, where sizes are free.
 
     Raises:
         ModelError: The divisor does not divide the height or the width, or other channels.
     """
+    if torch.compiler.is_compiling():
+        return
     found, height, width = x.shape[1:]
     if height % divisor or width % divisor or found != channels:
         fit = [max(divisor, -(-side // divisor) * divisor) for side in (height, width)]

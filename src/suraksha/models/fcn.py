@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suraksha.models.blocks import check_batch
-from suraksha.models.vgg import DIVISOR, VGGSpec, conv_stack, stage_channels
+from suraksha.models.vgg import DIVISOR, VGGSpec, stage_channels, vgg_encoder
 
 DROPOUT = 0.5
 # channels of the convolutional fc6 and fc7, as multiples of the width
@@ -25,9 +25,8 @@ class FCN8s(nn.Module):
     def __init__(self, spec: VGGSpec) -> None:
         super().__init__()
         self.spec = spec
-        stages = stage_channels(spec)
-        self.encoder = nn.ModuleList(conv_stack(channels) for channels in stages)
-        pool3, pool4, pool5 = (channels[-1] for channels in stages[2:])
+        self.encoder = vgg_encoder(spec)
+        pool3, pool4, pool5 = (channels[-1] for channels in stage_channels(spec)[2:])
         deep = DEEP * spec.width
         self.deep = nn.Sequential(
             nn.Conv2d(pool5, deep, 7, padding=3),
@@ -46,8 +45,7 @@ class FCN8s(nn.Module):
         Raises:
             ModelError: 32 does not divide the height or the width, or the channels do not fit.
         """
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         pooled = []
         for encode in self.encoder:
             x = F.max_pool2d(encode(x), 2)

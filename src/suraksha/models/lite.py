@@ -22,6 +22,7 @@ from suraksha.models.blocks import (
     GlobalAttention,
     InvertedBottleneck,
     check_batch,
+    check_spec,
 )
 
 DIVISOR = 32
@@ -112,14 +113,13 @@ class LiteSpec:
     def __post_init__(self) -> None:
         if self.encoder not in SIZES:
             raise UnknownNameError("encoder", self.encoder, SIZES)
-        numbers_fit = min(self.in_channels, self.width, self.heads) >= 1 and self.classes >= 0
-        if not numbers_fit or self.bottleneck % self.heads or not 0 <= self.dropout < 1:
-            raise ModelError(
-                f"{self} cannot be built",
-                "in_channels, width and heads are at least 1, heads divide 12 * width, classes is "
-                "at least 0 and dropout is below 1",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width, self.heads) >= 1 and self.classes >= 0
+        check_spec(
+            self,
+            fits=fits and self.bottleneck % self.heads == 0 and 0 <= self.dropout < 1,
+            rule="in_channels, width and heads are at least 1, heads divide 12 * width, classes is "
+            "at least 0 and dropout is below 1",
+        )
 
     @property
     def size(self) -> EncoderSize:
@@ -235,8 +235,7 @@ class Lite(nn.Module):
 
     def _run(self, x: Tensor, maps: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
         """(logits, the bottleneck's map)."""
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         x = self.stem(x)
         skips = []
         for encode in self.encoder:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from monai.networks.nets.segresnet import SegResNet as MonaiSegResNet
 from torch import Tensor, nn
 
-from suraksha.errors import ModelError
-from suraksha.models.blocks import check_batch
+from suraksha.models.blocks import check_batch, check_spec
 
 SEGRESNET_DIVISOR = 8
 
@@ -30,12 +28,9 @@ class SegResNetSpec:
     width: int = 32
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width) < 1 or self.width % 8:
-            raise ModelError(
-                f"{self} cannot be built",
-                "in_channels is at least 1 and width is a multiple of 8, at least 8",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width) >= 1 and self.width % 8 == 0
+        rule = "in_channels is at least 1 and width is a multiple of 8, at least 8"
+        check_spec(self, fits=fits, rule=rule)
 
 
 class SegResNet(nn.Module):
@@ -58,7 +53,6 @@ class SegResNet(nn.Module):
         Raises:
             ModelError: 8 does not divide the height or the width, or the channels do not fit.
         """
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=SEGRESNET_DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=SEGRESNET_DIVISOR)
         logits: Tensor = self.network(x)
         return logits

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suraksha.errors import ModelError
-from suraksha.models.blocks import check_batch
+from suraksha.models.blocks import check_batch, check_spec
 
 DIVISOR = 32
 # layers of the encoder -> its blocks by stage
@@ -37,12 +35,9 @@ class RefineNetSpec:
     layers: int = 101
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width) < 1 or self.layers not in BLOCKS:
-            raise ModelError(
-                f"{self} cannot be built",
-                f"in_channels and width are at least 1, and layers is one of {list(BLOCKS)}",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width) >= 1 and self.layers in BLOCKS
+        rule = f"in_channels and width are at least 1, and layers is one of {list(BLOCKS)}"
+        check_spec(self, fits=fits, rule=rule)
 
 
 class ResidualBottleneck(nn.Module):
@@ -181,8 +176,7 @@ class RefineNet(nn.Module):
         Raises:
             ModelError: 32 does not divide the height or the width, or the channels do not fit.
         """
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         x = self.stem(x)
         encoded = []
         for encode in self.encoder:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suraksha.models.blocks import check_batch
-from suraksha.models.vgg import DIVISOR, VGGSpec, conv_stack, stage_channels
+from suraksha.models.vgg import DIVISOR, VGGSpec, conv_stack, stage_channels, vgg_encoder
 
 
 class SegNet(nn.Module):
@@ -19,9 +18,8 @@ class SegNet(nn.Module):
     def __init__(self, spec: VGGSpec) -> None:
         super().__init__()
         self.spec = spec
-        stages = stage_channels(spec)
-        self.encoder = nn.ModuleList(conv_stack(channels) for channels in stages)
-        mirrored = [tuple(reversed(channels)) for channels in reversed(stages)]
+        self.encoder = vgg_encoder(spec)
+        mirrored = [tuple(reversed(channels)) for channels in reversed(stage_channels(spec))]
         # the last convolution of all is the classifier
         mirrored[-1] = mirrored[-1][:-1]
         self.decoder = nn.ModuleList(conv_stack(channels) for channels in mirrored)
@@ -33,8 +31,7 @@ class SegNet(nn.Module):
         Raises:
             ModelError: 32 does not divide the height or the width, or the channels do not fit.
         """
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         places = []
         for encode in self.encoder:
             x, indices = F.max_pool2d(encode(x), 2, return_indices=True)

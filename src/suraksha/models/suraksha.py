@@ -11,8 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suraksha.errors import ModelError
-from suraksha.models.blocks import DecoderBlock, DoubleConv, GlobalAttention, check_batch
+from suraksha.models.blocks import (
+    DecoderBlock,
+    DoubleConv,
+    GlobalAttention,
+    check_batch,
+    check_spec,
+)
 
 LEVELS = 4
 DIVISOR = 2**LEVELS
@@ -40,12 +45,9 @@ class SurakshaSpec:
     heads: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width, self.heads) < 1 or self.channels[-1] % self.heads:
-            raise ModelError(
-                f"{self} cannot be built",
-                "in_channels, width and heads are at least 1, and heads divide 16 * width",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width, self.heads) >= 1
+        rule = "in_channels, width and heads are at least 1, and heads divide 16 * width"
+        check_spec(self, fits=fits and self.channels[-1] % self.heads == 0, rule=rule)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -137,8 +139,7 @@ class Suraksha(nn.Module):
         return maps
 
     def _run(self, x: Tensor, maps: dict[str, Tensor] | None) -> Tensor:
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         skips = []
         for encode in self.encoder:
             x, skip = encode(x)

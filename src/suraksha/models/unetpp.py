@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suraksha.errors import ModelError
-from suraksha.models.blocks import DoubleConv, check_batch
+from suraksha.models.blocks import DoubleConv, check_batch, check_spec
 
 LEVELS = 5
 DIVISOR = 16
@@ -34,12 +33,8 @@ class UNetPlusPlusSpec:
     deep_supervision: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width) < 1:
-            raise ModelError(
-                f"{self} cannot be built",
-                "in_channels and width are at least 1",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width) >= 1
+        check_spec(self, fits=fits, rule="in_channels and width are at least 1")
 
 
 class UNetPlusPlus(nn.Module):
@@ -57,19 +52,11 @@ class UNetPlusPlus(nn.Module):
         self.down = nn.ModuleList(
             DoubleConv(source, own) for source, own in zip(sources, channels, strict=True)
         )
-        # by step from 1, then by level from 0
-        self.up = nn.ModuleList()
-        self.nodes = nn.ModuleList()
-        for step in range(1, LEVELS):
-            levels = range(LEVELS - step)
-            self.up.append(
-                nn.ModuleList(
-                    nn.ConvTranspose2d(channels[n + 1], channels[n], 2, stride=2) for n in levels
-                )
-            )
-            self.nodes.append(
-                nn.ModuleList(DoubleConv((step + 1) * channels[n], channels[n]) for n in levels)
-            )
+        self.up, self.node = nn.ModuleDict(), nn.ModuleDict()
+        for name, level, step in nodes():
+            own = channels[level]
+            self.up[name] = nn.ConvTranspose2d(channels[level + 1], own, 2, stride=2)
+            self.node[name] = DoubleConv((step + 1) * own, own)
         heads = LEVELS - 1 if spec.deep_supervision else 1
         self.heads = nn.ModuleList(nn.Conv2d(channels[0], 1, 1) for _ in range(heads))
 
@@ -79,16 +66,20 @@ class UNetPlusPlus(nn.Module):
         Raises:
             ModelError: 16 does not divide the height or the width, or the channels do not fit.
         """
-        if not torch.compiler.is_compiling():
-            check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
+        check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         rows: list[list[Tensor]] = []
         for level, conv in enumerate(self.down):
             x = conv(F.max_pool2d(x, 2) if level else x)
             rows.append([x])
-        for ups, nodes in zip(self.up, self.nodes, strict=True):
-            below = [row[-1] for row in rows]
-            for level, (up, node) in enumerate(zip(ups, nodes, strict=True)):  # type: ignore[call-overload]
-                rows[level].append(node(torch.cat([*rows[level], up(below[level + 1])], dim=1)))
+        for name, level, step in nodes():
+            below = self.up[name](rows[level + 1][step - 1])
+            rows[level].append(self.node[name](torch.cat([*rows[level], below], dim=1)))
         last = rows[0][-len(self.heads) :]
         logits = [head(node) for head, node in zip(self.heads, last, strict=True)]
         return torch.stack(logits).mean(0)
+
+
+def nodes() -> list[tuple[str, int, int]]:
+    """The nested nodes as (name, level, step), step by step; step 0 is the encoder."""
+    steps = range(1, LEVELS)
+    return [(f"{level}-{step}", level, step) for step in steps for level in range(LEVELS - step)]

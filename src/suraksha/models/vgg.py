@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from suraksha.errors import ModelError
+from suraksha.models.blocks import check_spec
 
 # channels as multiples of the width, and convolutions, of the five stages; a pooling ends each
 STAGES = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
@@ -32,12 +32,8 @@ class VGGSpec:
     width: int = 64
 
     def __post_init__(self) -> None:
-        if min(self.in_channels, self.width) < 1:
-            raise ModelError(
-                f"{self} cannot be built",
-                "in_channels and width are at least 1",
-                "Correct the [model] part of the recipe",
-            )
+        fits = min(self.in_channels, self.width) >= 1
+        check_spec(self, fits=fits, rule="in_channels and width are at least 1")
 
 
 def conv_stack(channels: tuple[int, ...]) -> nn.Sequential:
@@ -50,6 +46,11 @@ def conv_stack(channels: tuple[int, ...]) -> nn.Sequential:
             nn.ReLU(inplace=True),
         ]
     return nn.Sequential(*parts)
+
+
+def vgg_encoder(spec: VGGSpec) -> nn.ModuleList:
+    """The five stages, without their poolings."""
+    return nn.ModuleList(conv_stack(channels) for channels in stage_channels(spec))
 
 
 def stage_channels(spec: VGGSpec) -> list[tuple[int, ...]]:

@@ -42,7 +42,6 @@ from suraksha.train.score_classes import score_told
 
 MEAN_MASK_GRID = (256, 256)
 NO_RULE = PresenceRule()
-NO_MAP = np.zeros((0, 0), np.float32)
 Tell = Callable[[Image], Told]
 Mask = NDArray[np.bool_]
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
@@ -266,7 +265,7 @@ def score(
     if training_masks:
         average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
     items: list[CacheItem] = []
-    told: list[Told] = []
+    told: list[Mapping[str, float] | None] = []
     scores: dict[str, list[PictureScore]] = {name: []}
     calibration = Reliability()
     for sample in samples:
@@ -281,7 +280,7 @@ def score(
         for model, mask in masks.items():
             scores.setdefault(model, []).append(_score(sample, mask))
         items.append(sample.item)
-        told.append(replace(one, probability=NO_MAP))
+        told.append(one.classes)
     rows = [row for model, found in scores.items() for row in _rows(model, items, found)]
     lesion = [score for score, item in zip(scores[name], items, strict=True) if not item.normal]
     mine = tuple(scores[name])

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from suraksha.data.cache import CacheItem
 from suraksha.metrics.classes import ClassScores, score_classes
-from suraksha.runtime.told import Told
 
 
-def score_told(items: Sequence[CacheItem], told: Sequence[Told]) -> ClassScores | None:
+def score_told(
+    items: Sequence[CacheItem], told: Sequence[Mapping[str, float] | None]
+) -> ClassScores | None:
     """Score the classes that were told of pictures; pictures of other classes are passed over.
 
     Args:
         items: The pictures, with their true classes.
-        told: What was told of each.
+        told: The probability of each class that was told of each, None where none was.
 
     Returns:
         The scores, or None where none were told, or no picture is of these classes.
     """
     pairs = [
-        (item, one.classes)
-        for item, one in zip(items, told, strict=True)
-        if one.classes is not None and item.label in one.classes
+        (item, classes)
+        for item, classes in zip(items, told, strict=True)
+        if classes is not None and item.label in classes
     ]
     if not pairs:
         return None
