@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from monai.networks.nets.segresnet import SegResNet as MonaiSegResNet
+from monai.networks.nets.swin_unetr import SwinUNETR as MonaiSwinUNETR
 from torch import Tensor, nn
 
 from suraksha.models.blocks import check_batch, check_spec
 
 SEGRESNET_DIVISOR = 8
+# the deepest of its levels, at a thirty-second, has instance norms, which need two places
+SWIN_DIVISOR = 64
+# channels of the narrowest stage are shared out among three heads, and MONAI wants multiples of 12
+SWIN_WIDTHS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +60,62 @@ class SegResNet(nn.Module):
             ModelError: 8 does not divide the height or the width, or the channels do not fit.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=SEGRESNET_DIVISOR)
+        logits: Tensor = self.network(x)
+        return logits
+
+
+@dataclass(frozen=True, slots=True)
+class SwinUNETRSpec:
+    """What a Swin UNETR is made of.
+
+    Args:
+        in_channels: Colour channels of the picture.
+        width: Channels of its first stage, a multiple of 12.
+
+    Raises:
+        ModelError: A number below 1, or a width that 12 does not divide.
+    """
+
+    in_channels: int = 1
+    width: int = 24
+
+    def __post_init__(self) -> None:
+        fits = min(self.in_channels, self.width) >= 1 and self.width % SWIN_WIDTHS == 0
+        rule = "in_channels is at least 1 and width is a multiple of 12, at least 12"
+        check_spec(self, fits=fits, rule=rule)
+
+
+class _AnySize(MonaiSwinUNETR):
+    """MONAI's, without its check of sizes, which cannot be exported; ours stands before it."""
+
+    def _check_input_size(self, spatial_shape: object) -> None:
+        return
+
+
+class SwinUNETR(nn.Module):
+    """An encoder of shifted windows and a convolutional decoder: (N, C, H, W) -> (N, 1, H, W).
+
+    64 divides H and W. Source: Hatamizadeh et al. 2022, doi 10.1007/978-3-031-08999-2_22; the code
+    is MONAI's, in two dimensions. Where its windows lie depends on the size, so that an export
+    takes pictures of one size.
+    """
+
+    one_size = True
+
+    def __init__(self, spec: SwinUNETRSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        device = torch.get_default_device()
+        with torch.device("cpu"):  # MONAI reads numbers off a tensor, which meta cannot give
+            network = _AnySize(spec.in_channels, 1, feature_size=spec.width, spatial_dims=2)
+        self.network = network.to(device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Raises:
+            ModelError: 64 does not divide the height or the width, or the channels do not fit.
+        """
+        check_batch(x, channels=self.spec.in_channels, divisor=SWIN_DIVISOR)
         logits: Tensor = self.network(x)
         return logits

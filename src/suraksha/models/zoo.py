@@ -99,6 +99,13 @@ ENTRIES = (
         divisor=8,
         source="Myronenko 2018, doi 10.1007/978-3-030-11726-9_28; code: MONAI",
     ),
+    ModelEntry(
+        name="swin-unetr",
+        network="suraksha.models.references:SwinUNETR",
+        spec="suraksha.models.references:SwinUNETRSpec",
+        divisor=64,
+        source="Hatamizadeh et al. 2022, doi 10.1007/978-3-031-08999-2_22; code: MONAI",
+    ),
 )
 
 

@@ -40,14 +40,22 @@ FLOAT_BITS = 24
 def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
     """The network as an ONNX file with any number, height and width of pictures.
 
-    Its outputs are ``logits`` and, where the network tells classes, ``classes``.
+    A network whose ``one_size`` is true takes those of the preparation's size alone. The outputs
+    are ``logits`` and, where the network tells classes, ``classes``.
 
     Args:
         network: In eval mode, on the CPU.
         preparation: Its channels and size serve as the example.
+
+    Raises:
+        TrainError: torch gave no program.
     """
-    shape = (2, preparation.channels, preparation.height, 2 * preparation.width)
-    free, whole = torch.export.Dim.DYNAMIC, AllOutputs(network).eval()
+    one_size, free = getattr(network, "one_size", False), torch.export.Dim.DYNAMIC
+    # two unlike sides, so that the exporter takes neither for the other
+    width = preparation.width * (1 if one_size else 2)
+    shape = (2, preparation.channels, preparation.height, width)
+    sides = {} if one_size else {2: free, 3: free}
+    whole = AllOutputs(network).eval()
     exporter_log = logging.getLogger("torch.onnx")
     level = exporter_log.level
     exporter_log.setLevel(logging.ERROR)
@@ -61,7 +69,7 @@ def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
                 verbose=False,
                 input_names=["picture"],
                 output_names=list(whole.names),
-                dynamic_shapes=({0: free, 2: free, 3: free},),
+                dynamic_shapes=({0: free, **sides},),
                 opset_version=OPSET,
             )
     finally:
