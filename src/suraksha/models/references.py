@@ -85,11 +85,8 @@ class SwinUNETRSpec:
         check_spec(self, fits=fits, rule=rule)
 
 
-class _AnySize(MonaiSwinUNETR):
-    """MONAI's, without its check of sizes, which cannot be exported; ours stands before it."""
-
-    def _check_input_size(self, spatial_shape: object) -> None:
-        return
+def _any_size(shape: object) -> None:
+    """In the place of MONAI's check of sizes, which cannot be exported; ours stands before it."""
 
 
 class SwinUNETR(nn.Module):
@@ -107,7 +104,8 @@ class SwinUNETR(nn.Module):
         self.spec = spec
         device = torch.get_default_device()
         with torch.device("cpu"):  # MONAI reads numbers off a tensor, which meta cannot give
-            network = _AnySize(spec.in_channels, 1, feature_size=spec.width, spatial_dims=2)
+            network = MonaiSwinUNETR(spec.in_channels, 1, feature_size=spec.width, spatial_dims=2)
+        network._check_input_size = _any_size
         self.network = network.to(device)
 
     def forward(self, x: Tensor) -> Tensor:
