@@ -43,9 +43,17 @@ def test_all_are_caught_as_one_kind(name):
         raise CLASSES[name]("a", "b", "c")
 
 
-def test_errors_cross_processes():
-    error = pickle.loads(pickle.dumps(InputError("a", "b", "c")))
-    assert (type(error), str(error)) == (InputError, "a: b. c.")
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("a", "b", "c"),
+        UnknownNameError("model", "unte", ["unet"]),
+        MissingExtraError("training", "train", "torch"),
+    ],
+)
+def test_errors_cross_processes(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
 
 
 def test_a_near_name_is_proposed():

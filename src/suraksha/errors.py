@@ -8,13 +8,14 @@ SurakshaError
  |- BundleError    a bundle that is damaged, altered or too new
  |- ModelError     a network, spec or tensor that does not fit
  |- TrainError     a recipe, run folder or checkpoint that cannot be used
+ |- ComputeError   a cluster that cannot be reached, or whose workers die
  |- BusyError      another process works on the same thing
  `- MissingExtraError      an optional part of Suraksha is not installed
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 
@@ -33,6 +34,16 @@ class SurakshaError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}. {self.fix}."
+
+    def __reduce__(self) -> tuple[Callable[..., SurakshaError], tuple[object, ...]]:
+        """Pickled by its three parts, whatever its constructor takes."""
+        return _made_again, (type(self), *self.args)
+
+
+def _made_again(kind: type[SurakshaError], what: str, why: str, fix: str) -> SurakshaError:
+    error = kind.__new__(kind)
+    SurakshaError.__init__(error, what, why, fix)
+    return error
 
 
 class UsageError(SurakshaError):
@@ -70,6 +81,10 @@ class ModelError(SurakshaError):
 
 class TrainError(SurakshaError):
     """A recipe, run folder or checkpoint that cannot be used."""
+
+
+class ComputeError(SurakshaError):
+    """A cluster that cannot be reached, or whose workers die."""
 
 
 class BusyError(SurakshaError):

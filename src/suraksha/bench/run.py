@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from suraksha.bench.cells import grids, read, scored
 from suraksha.bench.plan import Cell, Plan, load_plan
 from suraksha.bench.render import report_text
 from suraksha.bench.report import Scored, build_report
+from suraksha.compute.base import Executor
+from suraksha.compute.local import LocalExecutor
 from suraksha.data.cache import is_cache
 from suraksha.errors import SurakshaError, TrainError, UsageError
 from suraksha.files import write_text
@@ -38,12 +41,36 @@ class BenchOptions:
         only: Which cells: ``clean``, ``community:1``; empty for all.
         progress: Whether to show progress bars on stderr.
         tell: Is called with a line at the start, before each run and after each failure.
+        executor: Where the runs are trained and scored.
     """
 
     lists: Path | None = None
     only: tuple[str, ...] = ()
     progress: bool = True
     tell: Callable[[str], None] = _silent
+    executor: Executor = field(default_factory=LocalExecutor)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A cell to train and score, and where; all paths are whole.
+
+    Args:
+        cell: The cell.
+        cache: The packed data set of its size.
+        data: The data set's folder.
+        out: Where the run's folder lies.
+        lists: Folder with the ``community`` list files.
+    """
+
+    cell: Cell
+    cache: Path
+    data: Path
+    out: Path
+    lists: Path | None
+
+    def __str__(self) -> str:
+        return self.cell.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +105,8 @@ def bench(
         plan: A plan, or its TOML file.
         data: The data set's folder.
         out: Where runs, caches and the report lie.
-        options: Which cells, and how to tell of them.
+        options: Which cells, where to work on them, and how to tell of them. Elsewhere than in this
+            process, ``data``, ``out`` and the lists must be in folders that all machines share.
 
     Raises:
         UsageError: ``data`` is a cache, or a choice fits no cell.
@@ -109,41 +137,51 @@ def _work(
     """Finish the cells and put them into ``done``; why some failed, by name."""
     failed: dict[str, str] = {}
     packed: dict[tuple[int, int], Path] = {}
-    for place, cell in enumerate(todo):
-        left = f"{len(todo) - place} left{_eta(todo[place:], done.values())}"
-        options.tell(f"{place + 1} of {len(todo)}: {cell.name} ({left})")
-        try:
-            key = (cell.config.data.size, cell.config.data.channels)
-            if key not in packed:
-                cache = cache_for(cell.config, data, out=out, progress=options.progress)
-                packed[key] = cache.folder
-            done[cell.name] = finish(cell, packed[key], data=data, out=out, options=options)
-        except FAILURES as error:
-            failed[cell.name] = str(error)
-            options.tell(f"failed: {cell.name}: {error}")
+    executor, lists = options.executor, options.lists and options.lists.absolute()
+
+    def fail(cell: Cell, error: Exception) -> None:
+        failed[cell.name] = str(error)
+        options.tell(f"failed: {cell.name}: {error}")
+
+    def jobs() -> Iterator[Job]:
+        for place, cell in enumerate(todo):
+            eta = _eta(todo[place:], done.values(), workers=executor.workers)
+            options.tell(f"{place + 1} of {len(todo)}: {cell.name} ({len(todo) - place} left{eta})")
+            try:
+                key = (cell.config.data.size, cell.config.data.channels)
+                if key not in packed:
+                    cache = cache_for(cell.config, data, out=out, progress=options.progress)
+                    packed[key] = cache.folder.absolute()
+            except FAILURES as error:
+                fail(cell, error)
+            else:
+                yield Job(cell, packed[key], data.absolute(), out.absolute(), lists)
+
+    work = partial(finish, progress=options.progress)
+    for job, answer in executor.map(work, jobs(), failures=FAILURES):
+        if isinstance(answer, Exception):
+            fail(job.cell, answer)
+        else:
+            done[job.cell.name] = answer
     return failed
 
 
-def finish(cell: Cell, cache: Path, *, data: Path, out: Path, options: BenchOptions) -> Scored:
+def finish(job: Job, *, progress: bool) -> Scored:
     """Train a cell as far as it is not trained, and score it where it is not scored.
 
     Args:
-        cell: The cell.
-        cache: The packed data set of its size.
-        data: The data set's folder.
-        out: Where the run's folder lies.
-        options: For the lists and the progress bars.
+        job: The cell, and where all lies.
+        progress: Whether to show progress bars on stderr.
 
     Raises:
         SurakshaError: What `suraksha.train` and `suraksha.evaluate` raise.
     """
-    run = train(cell.config, cache, out=out, lists=options.lists, progress=options.progress)
+    cell = job.cell
+    run = train(cell.config, job.cache, out=job.out, lists=job.lists, progress=progress)
     found = []
-    for grid, source in zip(grids(cell), (data, cache), strict=True):
+    for grid, source in zip(grids(cell), (job.data, job.cache), strict=True):
         if read(run, grid, part=cell.part) is None:
-            scores = evaluate(
-                run, source, part=cell.part, progress=lambda xs: _bar(xs, options.progress)
-            )
+            scores = evaluate(run, source, part=cell.part, progress=lambda xs: _bar(xs, progress))
             write_evaluation(scores, run.folder)
         found.append(read(run, grid, part=cell.part))
     native, on_cache = found
@@ -158,7 +196,7 @@ def _bar(pictures: Sequence[Any], shown: bool) -> tqdm[Any]:
     return tqdm(pictures, unit="picture", disable=None if shown else True, leave=False)
 
 
-def _eta(rest: Sequence[Cell], done: Iterable[Scored]) -> str:
+def _eta(rest: Sequence[Cell], done: Iterable[Scored], *, workers: int) -> str:
     """How long the rest will train, from what alike cells took, or any cells where none is."""
     took = [(_kind(one.cell), one.native["seconds"]) for one in done]
     if not took:
@@ -167,7 +205,7 @@ def _eta(rest: Sequence[Cell], done: Iterable[Scored]) -> str:
     for cell in rest:
         alike = [s for kind, s in took if kind == _kind(cell)] or [s for _, s in took]
         seconds += sum(alike) / len(alike)
-    hours, minutes = divmod(round(seconds / 60), 60)
+    hours, minutes = divmod(round(seconds / max(workers, 1) / 60), 60)
     return f", about {hours} h {minutes:02} min of training"
 
 

@@ -11,6 +11,7 @@ from suraksha.bench.cells import states
 from suraksha.bench.plan import load_plan
 from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
 from suraksha.bench.run import BenchOptions, bench
+from suraksha.compute.base import EXECUTORS, make_executor
 from suraksha.train.report import markdown_table
 
 
@@ -30,6 +31,14 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--only", action="append", default=[], metavar="PROTOCOL[:NUMBER]", help="repeatable"
     )
+    verb.add_argument(
+        "--compute", choices=EXECUTORS, default="local", help="where to train (default: local)"
+    )
+    verb.add_argument(
+        "--address", metavar="HOST:PORT", help="of a Ray cluster (default: one on this machine)"
+    )
+    help_text = "runs at a time on Ray (default: one a GPU, or one a machine without GPUs)"
+    verb.add_argument("--workers", type=int, default=0, metavar="N", help=help_text)
     verb.add_argument("--list", action="store_true", help="show the runs and how far they are")
     verb.add_argument("--quiet", action="store_true", help="no progress")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
@@ -67,6 +76,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         lists=options.lists or options.data / "splits",
         only=tuple(options.only),
         progress=not options.quiet,
+        executor=make_executor(options.compute, address=options.address, workers=options.workers),
         tell=(lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
     )
     done = bench(plan, options.data, out=out, options=choice)
