@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from suraksha.cli.data import add_protocol, bar, first_number, patch_size, positive, protocol_number
+from suraksha.data.processes import launched_rank
 from suraksha.models.cost import count_macs, count_parameters
 from suraksha.models.diagram import draw_network
 from suraksha.models.suraksha import SurakshaSpec
@@ -75,6 +76,8 @@ def run_train(options: argparse.Namespace) -> int:
     run = train(
         config, options.data, out=options.out, lists=options.lists, progress=not options.quiet
     )
+    if launched_rank():  # the first process tells for all
+        return 0
     facts = {"run": str(run.folder), "config_sha256": config.sha256, **(run.finished or {})}
     print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
     return 0

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from suraksha.data.cache import Cache
+from suraksha.data.processes import rank
 
 Batch = tuple[Tensor, Tensor, Tensor]
 FULL = 255
@@ -72,10 +73,17 @@ def normal_classes_of(cache: Cache) -> tuple[str, ...]:
 
 
 class EpochShuffle(Sampler[int]):
-    """An order that only the seed and the epoch decide, so that a resumed run repeats it."""
+    """An order that only the seed and the epoch decide, so that a resumed run repeats it.
 
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
+    Args:
+        length: Number of pictures.
+        seed: Of the order.
+        world: Processes that share the pictures out, each taking every ``world``-th; the first
+            pictures come twice where the number does not divide.
+    """
+
+    def __init__(self, length: int, seed: int, *, world: int = 1) -> None:
+        self.length, self.seed, self.world, self.epoch = length, seed, world, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this."""
@@ -83,10 +91,11 @@ class EpochShuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        return iter(order.tolist())
+        shared = np.resize(order, len(self) * self.world)
+        return iter(shared[rank() % self.world :: self.world].tolist())
 
     def __len__(self) -> int:
-        return self.length
+        return -(-self.length // self.world)
 
 
 def _as_is(batch: Any) -> Batch:  # noqa: ANN401 - DataLoader says list, __getitems__ gives a batch
@@ -94,14 +103,24 @@ def _as_is(batch: Any) -> Batch:  # noqa: ANN401 - DataLoader says list, __getit
     return pictures, masks, classes
 
 
-def training_loader(dataset: CacheDataset, *, batch_size: int, seed: int) -> DataLoader[Batch]:
-    """Shuffled batches; a last batch of one picture is left out, for batch norm needs two."""
+def training_loader(
+    dataset: CacheDataset, *, batch_size: int, seed: int, world: int = 1
+) -> DataLoader[Batch]:
+    """Shuffled batches; a last batch of one picture is left out, for batch norm needs two.
+
+    Args:
+        dataset: The pictures.
+        batch_size: Pictures in a batch of this process.
+        seed: Of the order.
+        world: Processes that share the pictures out.
+    """
+    order = EpochShuffle(len(dataset), seed, world=world)
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        sampler=EpochShuffle(len(dataset), seed),
+        sampler=order,
         collate_fn=_as_is,
-        drop_last=len(dataset) % batch_size == 1,
+        drop_last=len(order) % batch_size == 1,
     )
 
 

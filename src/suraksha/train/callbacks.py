@@ -17,6 +17,7 @@ from suraksha.files import promote, write_text
 from suraksha.metrics.overlap import Counts, accuracy, dice, iou, precision, recall
 from suraksha.train.curves import draw_curves
 from suraksha.train.module import SegmentationModule
+from suraksha.train.report import METRICS
 
 PARTS = ("train", "validation")
 SCORES = {
@@ -50,11 +51,6 @@ class RunLog(Checkpoint):
         self.rows: list[dict[str, float]] = []
         self.started = self.drawn = 0.0
 
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far, over all sessions of the run."""
-        return sum(row["seconds"] for row in self.rows)
-
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self.started = time.perf_counter()
@@ -70,16 +66,18 @@ class RunLog(Checkpoint):
         for part in PARTS:
             row |= _row(part, module.take_totals(part))
         self.rows.append(row)
-        if not trainer.is_global_zero:
-            return
-        write_text(self.folder / "metrics.csv", _as_csv(self.rows))
-        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if trainer.is_global_zero:
+            self._write(last=trainer.current_epoch + 1 == trainer.max_epochs)
+        half = self.folder / "last.half.ckpt"
+        trainer.save_checkpoint(half)  # all processes meet in here
+        if trainer.is_global_zero:
+            promote(half, self.folder / "last.ckpt")
+
+    def _write(self, *, last: bool) -> None:
+        write_text(self.folder / METRICS, _as_csv(self.rows))
         if last or time.monotonic() - self.drawn > CURVES_EVERY_S:
             draw_curves(self.rows, self.folder / "curves.png", title=self.title)
             self.drawn = time.monotonic()
-        half = self.folder / "last.half.ckpt"
-        trainer.save_checkpoint(half)
-        promote(half, self.folder / "last.ckpt")
 
     def state_dict(self) -> dict[str, Any]:
         """The log so far, kept in the checkpoint."""

@@ -144,8 +144,32 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DevicesConfig:
+    """What a run is trained on, in parallel; it is no part of the run's identity.
+
+    Args:
+        devices: GPUs, or processes on the CPU, of each machine.
+        nodes: Machines.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.devices, self.nodes) < 1:
+            raise TrainError(
+                f"{self} cannot be used", "both are counted", "Correct the [train] part"
+            )
+
+    @property
+    def world(self) -> int:
+        """Processes that train together, one a device."""
+        return self.devices * self.nodes
+
+
+@dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """All that decides a run's result, next to the pictures themselves.
+    """All that decides a run's result, next to the pictures themselves, and where it is trained.
 
     Args:
         name: The recipe's name; the run folder begins with it.
@@ -159,6 +183,7 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     loss: LossSpec = field(default_factory=LossSpec)
     augment: AugmentSpec = field(default_factory=AugmentSpec)
+    train: DevicesConfig = field(default_factory=DevicesConfig)
 
     def __post_init__(self) -> None:
         name, size = self.model.name, self.data.size
@@ -178,6 +203,13 @@ class TrainConfig:
                 f"{divisor} divides the input of {name}",
                 f"Give {' and '.join(map(str, fit))}",
             )
+        batch, world = self.optim.batch_size, self.train.world
+        if batch % world or batch // world < 2:
+            raise TrainError(
+                f"batches of {batch} pictures cannot be shared out to {world} devices",
+                "each gets the same number, at least 2 (batch norm)",
+                f"Set [optim] batch_size to a multiple of {world}, at least {2 * world}",
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain tables, as a recipe has them."""
@@ -192,8 +224,9 @@ class TrainConfig:
 
     @property
     def sha256(self) -> str:
-        """The run's identity: a hash over every field."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        """The run's identity: a hash over every field but ``train``, which says where, not what."""
+        what = {key: value for key, value in self.to_dict().items() if key != "train"}
+        text = json.dumps(what, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property

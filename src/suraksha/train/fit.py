@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -20,6 +22,7 @@ from tqdm import tqdm
 from suraksha.data.cache import Cache, is_cache, open_cache, pack
 from suraksha.data.layout import Case, locate
 from suraksha.data.loaders import CacheDataset, classes_of, plain_loader, training_loader
+from suraksha.data.processes import launched_rank
 from suraksha.data.splits import Split, hold_out, make_split
 from suraksha.errors import TrainError
 from suraksha.files import lock, write_text
@@ -28,9 +31,13 @@ from suraksha.models.zoo import load_pretrained
 from suraksha.train.callbacks import ProgressBar, RunLog
 from suraksha.train.config import TrainConfig
 from suraksha.train.module import SegmentationModule
-from suraksha.train.run import Run, device_name, open_run, start_run
+from suraksha.train.report import read_metrics
+from suraksha.train.run import FINISHED, Run, device_name, open_run, start_run
 from suraksha.train.run_validation import write_fits
 from suraksha.train.targets import soft_targets
+
+# how long a process waits for what the first of them does alone
+PATIENCE_S = 600.0
 
 
 def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) -> Split:
@@ -99,6 +106,10 @@ def train(
         lists: Folder with the ``community`` list files.
         progress: Whether to show a progress bar on stderr.
 
+    On several devices every process that a launcher (``torchrun``, SLURM) started calls this;
+    without one, the processes of this machine are started from here. They share ``data`` and
+    ``out``.
+
     Returns:
         The finished run.
 
@@ -108,7 +119,43 @@ def train(
         DataError: The pictures do not fit the protocol.
         BusyError: Another process trains this run.
     """
-    cache = cache_for(config, data, out=Path(out), progress=progress)
+    out, follows = Path(out), config.train.world > 1 and bool(launched_rank())
+    if follows:
+        _await((out / config.run_name / "config.toml").is_file, config)
+    cache = cache_for(config, data, out=out, progress=progress and not follows)
+    _check_cache(config, cache)
+    if follows:
+        return _follow(config, cache, out)
+    split = split_of(config, cache, lists=lists)
+    with lock(out / config.run_name):
+        run = replace(start_run(out, config, split=split), config=config)
+        if run.finished is None:
+            _finish(run, cache, progress)
+        return open_run(run.folder)
+
+
+def _follow(config: TrainConfig, cache: Cache, out: Path) -> Run:
+    """Train as one of the processes beside the first, which keeps the run's folder."""
+    run = replace(open_run(out / config.run_name), config=config)
+    if run.finished is None:
+        _fit(run, cache, progress=False)
+        _await((run.folder / FINISHED).is_file, config)
+    return open_run(run.folder)
+
+
+def _await(there: Callable[[], bool], config: TrainConfig) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not there():
+        if time.monotonic() > end:
+            raise TrainError(
+                f"run {config.run_name} has no first process",
+                f"nothing came of it in {PATIENCE_S:.0f} s",
+                "Start all processes with one launcher, and --out in a folder that they share",
+            )
+        time.sleep(0.2)
+
+
+def _check_cache(config: TrainConfig, cache: Cache) -> None:
     packed, wanted = cache.preparation, config.data.preparation
     if (packed.shape, packed.channels) != (wanted.shape, wanted.channels):
         raise TrainError(
@@ -118,12 +165,6 @@ def train(
             f"suraksha data pack ROOT CACHE --size {wanted.height} --channels {wanted.channels}",
         )
     check_classes(config, cache)
-    split = split_of(config, cache, lists=lists)
-    with lock(Path(out) / config.run_name):
-        run = start_run(Path(out), config, split=split)
-        if run.finished is None:
-            _finish(run, cache, progress)
-        return open_run(run.folder)
 
 
 def check_classes(config: TrainConfig, cache: Cache) -> None:
@@ -151,32 +192,32 @@ def check_classes(config: TrainConfig, cache: Cache) -> None:
 
 
 def _finish(run: Run, cache: Cache, progress: bool) -> None:
-    with warnings.catch_warnings():
-        _quiet_lightning()
-        log = _fit(run, cache, progress)
+    _fit(run, cache, progress)
+    epochs = read_metrics(run.folder)
     done = {
-        "seconds": round(log.seconds, 2),
-        "epochs": len(log.rows),
+        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
+        "epochs": len(epochs),
         "device": device_name(),
+        **({} if run.config.train.world == 1 else asdict(run.config.train)),
         "dataset": cache.dataset,
         "cache_sha256": cache.sha256,
     }
     write_fits(replace(run, finished=done), cache)
-    write_text(run.folder / "finished.json", json.dumps(done, indent=2) + "\n")
+    write_text(run.folder / FINISHED, json.dumps(done, indent=2) + "\n")
 
 
-def _fit(run: Run, cache: Cache, progress: bool) -> RunLog:
+def _fit(run: Run, cache: Cache, progress: bool) -> None:
     config, split = run.config, run.split
     pl.seed_everything(config.seed, verbose=False)
     pictures = CacheDataset(cache, split.train, soft=soft_targets(config.data, cache, split=split))
-    batches = training_loader(pictures, batch_size=config.optim.batch_size, seed=config.seed)
+    size, world = config.optim.batch_size // config.train.world, config.train.world
+    batches = training_loader(pictures, batch_size=size, seed=config.seed, world=world)
     watched = split.validation or (() if split.protocol == "clean" else split.test)
-    log = RunLog(run.folder, run.config.run_name)
-    callbacks: list[pl.Callback] = [log]
+    callbacks: list[pl.Callback] = [RunLog(run.folder, config.run_name)]
     if progress:
         callbacks.append(ProgressBar(config.run_name))
     if config.optim.ema_decay:
-        callbacks.append(WeightAveraging(avg_fn=moving_average(config.optim.ema_decay)))
+        callbacks.append(WeightAveraging(avg_fn=partial(_moving_average, config.optim.ema_decay)))
     module = SegmentationModule(config, len(batches))
     checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
     if config.model.pretrained and checkpoint is None:
@@ -184,38 +225,38 @@ def _fit(run: Run, cache: Cache, progress: bool) -> RunLog:
     if torch.cuda.is_available():
         module.network.compile()
     trainer = _trainer(config, run.folder, callbacks)
-    size = config.optim.batch_size
     watch = plain_loader(CacheDataset(cache, watched), batch_size=size) if watched else None
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
+        with warnings.catch_warnings():
+            _quiet_lightning()
+            trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit and leaves the process deaf to the next one
         if trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
         signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from stop
-    return log
 
 
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _moving_average(decay: float, mean: Tensor, current: Tensor, count: Tensor) -> Tensor:
     """An exponential moving average that begins as a plain mean, so that short runs count too.
 
-    The decay after ``n`` steps is ``min(decay, (1 + n) / (10 + n))``.
+    The decay after ``count`` steps is ``min(decay, (1 + count) / (10 + count))``.
     """
-
-    def _average(mean: Tensor, current: Tensor, count: Tensor) -> Tensor:
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
-        return kept * mean + (1 - kept) * current  # batch norm's step count is no float
-
-    return _average
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    return kept * mean + (1 - kept) * current  # batch norm's step count is no float
 
 
 def _trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
     return pl.Trainer(
         max_epochs=config.optim.epochs,
         accelerator="auto",
-        devices=1,
+        devices=config.train.devices,
+        num_nodes=config.train.nodes,
+        strategy=_strategy(config),
+        use_distributed_sampler=False,
+        sync_batchnorm=torch.cuda.is_available() and config.train.world > 1,
         precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
         gradient_clip_val=config.optim.clip_norm or None,
         callbacks=callbacks,
@@ -226,6 +267,20 @@ def _trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]) ->
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def _strategy(config: TrainConfig) -> str:
+    if config.train.world == 1:
+        return "auto"
+    if launched_rank() is not None:
+        return "ddp"
+    if config.train.nodes > 1:
+        raise TrainError(
+            f"{config.train.nodes} machines cannot be reached from here",
+            "no launcher started this process",
+            "Start the command on each machine with torchrun or SLURM",
+        )
+    return "ddp_spawn"
 
 
 def _quiet_lightning() -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from suraksha.data.augment import Augmentation, Varied
 from suraksha.data.loaders import FULL, Batch
+from suraksha.data.processes import rank, summed
 from suraksha.imaging.prepare import standardise
 from suraksha.metrics.overlap import Counts
 from suraksha.models.zoo import create_model, pretrained_parts
@@ -20,6 +21,7 @@ from suraksha.train.config import OptimConfig, TrainConfig
 from suraksha.train.losses import loss
 
 STEP_SEED = 1_000_003
+RANK_SEED = 7_919
 
 
 def count_pixels(logits: Tensor, truth: Tensor) -> Tensor:
@@ -77,12 +79,13 @@ class SegmentationModule(pl.LightningModule):
         self.totals: dict[str, tuple[Tensor, Tensor, int]] = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Tie the batch's randomness to seed and step alone, so that a resumed run repeats it.
+        """Tie the batch's randomness to seed, step and device, so that a resumed run repeats it.
 
         Once an epoch would not do: a data loader draws a number of its own when it starts, which
         Lightning lets happen before the epoch's hook or after it.
         """
-        torch.manual_seed(self.config.seed + STEP_SEED * (self.global_step + 1))
+        step = STEP_SEED * (self.global_step + 1)
+        torch.manual_seed(self.config.seed + step + RANK_SEED * rank())
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Loss of one batch, augmented."""
@@ -125,11 +128,16 @@ class SegmentationModule(pl.LightningModule):
         return varied
 
     def take_totals(self, part: str) -> tuple[Counts, float] | None:
-        """(pixel counts, mean loss) of the epoch so far; the count begins anew. None if empty."""
+        """(pixel counts, mean loss) of the epoch so far; the count begins anew. None if empty.
+
+        Training counts are those of all devices, which share the pictures out; each validates all.
+        """
         total = self.totals.pop(part, None)
         if total is None:
             return None
-        return Counts(*(int(n) for n in total[0])), float(total[1]) / total[2]
+        parts = (total[0], total[1], total[0].new_tensor(total[2]))
+        counts, loss_sum, pictures = map(summed, parts) if part == "train" else parts
+        return Counts(*(int(n) for n in counts)), float(loss_sum) / int(pictures)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with the schedule of the recipe, by step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suraksha.errors import DataError
+from suraksha.errors import DataError, TrainError
 from suraksha.files import write_text
 from suraksha.metrics.classes import ClassScores
 from suraksha.metrics.detection import Presence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 TEST, VALIDATION, ALL = PARTS = ("test", "validation", "all")
 # beside a model's name: the same probabilities, cut at the threshold alone
 RULELESS = "no presence rule"
+# the curves of a run, epoch by epoch
+METRICS = "metrics.csv"
 
 
 def normals_text(summary: Summary) -> str:
@@ -134,3 +137,19 @@ def _score(line: Mapping[str, Any]) -> PictureScore:
     values: dict[str, Any] = {k: math.nan if v is None else v for k, v in line.items()}
     values["counts"], values["lesions"] = Counts(**line["counts"]), Presence(**line["lesions"])
     return PictureScore(**values)
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The epochs of a run, as far as it is trained; ``metrics.csv`` holds them.
+
+    Raises:
+        TrainError: The file is not there or damaged.
+    """
+    try:
+        with (folder / METRICS).open(newline="") as stream:
+            rows = list(csv.DictReader(stream))
+            return [{key: float(text) for key, text in row.items() if text} for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainError(
+            f"run {folder} has no curves", f"{METRICS} cannot be read: {error}", "Train it again"
+        ) from error

@@ -26,6 +26,7 @@ from suraksha.train.config import TrainConfig, config_from_dict
 from suraksha.train.presence_file import FILE as PRESENCE
 from suraksha.train.presence_file import RunPresence, read_presence
 
+FINISHED = "finished.json"
 PACKAGES = ("suraksha", "torch", "lightning", "kornia", "numpy", "onnxruntime")
 
 
@@ -102,7 +103,7 @@ def open_run(folder: str | Path) -> Run:
             "it has no config.toml and split.json",
             "Give a folder that 'suraksha train' wrote",
         )
-    result = folder / "finished.json"
+    result = folder / FINISHED
     try:
         table = tomllib.loads((folder / "config.toml").read_bytes().decode())
         finished = json.loads(result.read_bytes()) if result.is_file() else None
