@@ -192,3 +192,73 @@ def test_a_plan_may_choose_on_the_validation_part(tmp_path):
     ]
     assert [cell.part for cell in cells] == ["test", "validation"]
     assert cells[0].name == cells[1].name
+
+
+MATRIX = """
+title = "two networks"
+[[models]]
+name = "unet"
+options = { width = 4 }
+[[models]]
+name = "suraksha-lite"
+pretrained = true
+size = 64
+[[runs]]
+recipe = "tiny.toml"
+protocol = "paper"
+numbers = [0, 1]
+[runs.set]
+optim.epochs = 2
+[[runs]]
+recipe = "tiny.toml"
+protocol = "clean"
+numbers = [0]
+"""
+
+
+def test_models_cross_all_runs(write_plan, tiny_config):
+    plan = load_plan(write_plan(MATRIX))
+    assert (plan.name, plan.title) == ("plan", "two networks")
+    configs = [cell.config for cell in plan.cells]
+    assert [(c.model.name, c.data.size, c.data.protocol, c.data.number) for c in configs] == [
+        ("unet", 32, "paper", 0),
+        ("unet", 32, "paper", 1),
+        ("suraksha-lite", 64, "paper", 0),
+        ("suraksha-lite", 64, "paper", 1),
+        ("unet", 32, "clean", 0),
+        ("suraksha-lite", 64, "clean", 0),
+    ]
+    assert [c.optim.epochs for c in configs] == [2, 2, 2, 2, 6, 6]
+    assert (configs[0].model.pretrained, configs[2].model.pretrained) == (False, True)
+    assert configs[2].model.options == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MATRIX.replace("pretrained", "pretrain"), "models.pretrain"),
+        (MATRIX.replace('name = "unet"', ""), "models.name is missing"),
+        (MATRIX.replace("optim.epochs = 2", 'model.name = "unet"'), "may not hold model"),
+        (MATRIX.replace("size = 64", "size = 65"), "32 divides"),
+    ],
+)
+def test_wrong_models_are_refused(write_plan, text, message):
+    with pytest.raises(SurakshaError, match=message):
+        load_plan(write_plan(text))
+
+
+@pytest.mark.parametrize("name", ["benchmark", "benchmark-cpu"])
+def test_the_benchmark_plans_hold_the_papers_experiment(name):
+    plan = load_plan(REPO / "plans" / f"{name}.toml")
+    networks = {(c.config.model.name, c.config.data.size) for c in plan.cells}
+    sizes = sorted(size for model, size in networks if model == "suraksha")
+    assert [size / sizes[-1] for size in sizes] == [0.25, 0.5, 1]
+    others = {"unet", "unet++", "segnet", "refinenet", "fcn-8s", "attention-unet", "segresnet"}
+    others |= {"swin-unetr", "suraksha-lite"}
+    assert networks == {(one, sizes[-1]) for one in others} | {("suraksha", s) for s in sizes}
+    assert {c.config.data.protocol for c in plan.cells} == {"paper", "clean"}
+    whole = name == "benchmark"
+    assert {c.config.name for c in plan.cells} == ({"paper", "strong"} if whole else {"strong"})
+    assert len(plan.cells) == (12 * 2 * 8 if whole else 12 * 2)
+    if not whole:
+        assert len({c.config.optim.epochs for c in plan.cells}) == 1

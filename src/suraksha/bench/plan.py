@@ -16,7 +16,9 @@ from suraksha.train.config import TrainConfig, config_from_dict, load_recipe
 from suraksha.train.report import TEST, VALIDATION
 
 # key -> the type of its value
-PLAN_KEYS = {"name": str, "part": str, "runs": list}
+PLAN_KEYS = {"name": str, "title": str, "part": str, "models": list, "runs": list}
+# of a table of `models`: fields of `ModelConfig`, and the size that it is trained at
+MODEL_KEYS = {"name": str, "options": dict, "pretrained": bool, "size": int}
 RUN_KEYS = {"recipe": str, "protocol": str, "numbers": list, "seeds": list, "set": dict}
 SCORED = (TEST, VALIDATION)
 # what `set` may not change
@@ -53,6 +55,7 @@ class Plan:
     Args:
         name: What to call it.
         cells: Its runs, in order.
+        title: What its tables say of it; the name where the plan gives none.
 
     Raises:
         TrainError: No cell, or one cell twice.
@@ -60,8 +63,10 @@ class Plan:
 
     name: str
     cells: tuple[Cell, ...]
+    title: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or self.name)
         names = [cell.name for cell in self.cells]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice or not names:
@@ -129,26 +134,52 @@ def plan_from_dict(table: Mapping[str, Any], folder: Path) -> Plan:
     part = table.get("part", TEST)
     if part not in SCORED:
         raise UnknownNameError("part", part, SCORED)
-    cells = [cell for run in table["runs"] for cell in _cells(run, folder)]
+    networks = [_network(network) for network in table.get("models", ())]
+    cells = [cell for run in table["runs"] for cell in _cells(run, folder, networks)]
     if part == VALIDATION and any(cell.config.data.validation_share == 0 for cell in cells):
         raise TrainError(
             f"plan {table['name']} cannot score validation parts",
             "a run of it holds none back",
             "Set data.validation_share above 0 in its recipe or its runs",
         )
-    return Plan(table["name"], tuple(replace(cell, part=part) for cell in cells))
+    cells = [replace(cell, part=part) for cell in cells]
+    return Plan(table["name"], tuple(cells), table.get("title", ""))
 
 
-def _cells(table: Any, folder: Path) -> list[Cell]:  # noqa: ANN401 - a TOML value
+def _network(table: Any) -> dict[str, Any]:  # noqa: ANN401 - a TOML value
+    """A table of ``models`` as changes of a recipe."""
+    if not isinstance(table, Mapping):
+        raise _wrong("models", table, "table")
+    _check(table, MODEL_KEYS, where="models.", needed=("name",))
+    model = {"options": {}, "pretrained": False, **table}
+    size = model.pop("size", None)
+    return {"model": model, **({} if size is None else {"data": {"size": size}})}
+
+
+def _cells(
+    table: Any,  # noqa: ANN401 - a TOML value
+    folder: Path,
+    networks: Sequence[Mapping[str, Any]],
+) -> list[Cell]:
     if not isinstance(table, Mapping):
         raise _wrong("runs", table, "table")
     _check(table, RUN_KEYS, where="runs.", needed=("recipe", "protocol", "numbers"))
     protocol, recipe = find_protocol(table["protocol"]).name, table["recipe"]
     base = load_recipe(folder / recipe if recipe.endswith(".toml") else recipe)
-    config = merged(base, table.get("set", {}))
+    changes = table.get("set", {})
+    if networks and "model" in changes:
+        raise TrainError(
+            "runs.set may not hold model",
+            "the plan's [[models]] decide it",
+            "Leave one of them out",
+        )
     numbers, seeds = (_whole(key, table.get(key, [0])) for key in ("numbers", "seeds"))
-    parts = [replace(config.data, protocol=protocol, number=number) for number in numbers]
-    return [Cell(replace(config, seed=seed, data=data)) for data in parts for seed in seeds]
+    changed = merged(base, changes)
+    found = []
+    for config in [merged(changed, network) for network in networks] or [changed]:
+        parts = [replace(config.data, protocol=protocol, number=number) for number in numbers]
+        found += [Cell(replace(config, seed=seed, data=data)) for data in parts for seed in seeds]
+    return found
 
 
 def merged(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:

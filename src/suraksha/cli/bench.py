@@ -8,11 +8,20 @@ import sys
 from pathlib import Path
 
 from suraksha.bench.cells import states
+from suraksha.bench.figures import draw_figures
+from suraksha.bench.formats import FORMATS
 from suraksha.bench.plan import load_plan
 from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
 from suraksha.bench.run import BenchOptions, bench
+from suraksha.bench.speed import ROUNDS, measure_speeds
+from suraksha.bench.tables import build_tables, read_results
+from suraksha.cli.data import bar, positive
 from suraksha.compute.base import EXECUTORS, make_executor
+from suraksha.files import write_text
 from suraksha.train.report import markdown_table
+
+# what 'bench table' shows where nothing else is asked for
+PLAN, RESULTS = Path("plans/benchmark-cpu.toml"), Path("docs/results")
 
 
 def add_bench(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +51,34 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     verb.add_argument("--list", action="store_true", help="show the runs and how far they are")
     verb.add_argument("--quiet", action="store_true", help="no progress")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
+    help_text = "the paper's Table 2 from a plan's runs, and what it lacks"
+    verb = verbs.add_parser("table", help=help_text, description=help_text)
+    _add_results(verb)
+    verb.add_argument(
+        "--format", choices=FORMATS, default="markdown", help="to print (default: %(default)s)"
+    )
+    verb.add_argument("--out", type=Path, metavar="DIR", help="write all formats there")
+    help_text = "time the networks of a plan side by side"
+    verb = verbs.add_parser("speed", help=help_text, description=help_text)
+    _add_results(verb)
+    verb.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    help_text = "draw the figures of a plan's runs"
+    verb = verbs.add_parser("figures", help=help_text, description=help_text)
+    _add_results(verb)
+    help_text = "data set; then samples and answers are drawn too, which hold pictures of it"
+    verb.add_argument("--data", type=Path, metavar="ROOT", help=help_text)
+    verb.add_argument("--out", type=Path, metavar="DIR", help="default: RUNS/figures")
     help_text = "test the arithmetic of the paper's Table 2, or of another table"
     verb = verbs.add_parser("check-published", help=help_text, description=help_text)
     verb.add_argument("table", nargs="?", type=Path, metavar="CSV", help="default: the paper's")
     verb.add_argument("--json", action="store_true", help="print one JSON list")
+
+
+def _add_results(verb: argparse.ArgumentParser) -> None:
+    help_text = "a .toml file (default: %(default)s)"
+    verb.add_argument("plan", nargs="?", type=Path, default=PLAN, metavar="PLAN", help=help_text)
+    help_text = f"its runs (default: {RESULTS}/NAME-OF-THE-PLAN)"
+    verb.add_argument("--runs", type=Path, metavar="RUNS", help=help_text)
 
 
 def run_bench(options: argparse.Namespace) -> int:
@@ -59,6 +92,44 @@ def _check_published(options: argparse.Namespace) -> int:
     checks = check_published(rows)
     text = check_text(rows, checks)
     print(json.dumps([check.to_dict() for check in checks]) if options.json else text)
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    """Show the tables of a plan's runs; write them in every format."""
+    plan = load_plan(options.plan)
+    tables = build_tables(read_results(plan, options.runs or RESULTS / plan.name))
+    print(FORMATS[options.format][1](plan.title, tables), end="")
+    if options.out is not None:
+        for ending, written in FORMATS.values():
+            write_text(options.out / f"table.{ending}", written(plan.title, tables))
+        print(f"written: {options.out / 'table'}.*", file=sys.stderr)
+    return 0
+
+
+def _figures(options: argparse.Namespace) -> int:
+    """Draw the figures of a plan's runs."""
+    plan = load_plan(options.plan)
+    folder: Path = options.runs or RESULTS / plan.name
+    out: Path = options.out or folder / "figures"
+    for path in draw_figures(read_results(plan, folder), out, data=options.data, runs=folder):
+        print(path)
+    return 0
+
+
+def _speed(options: argparse.Namespace) -> int:
+    """Time the networks of a plan; show and write the figures."""
+    plan = load_plan(options.plan)
+    configs = [cell.config for cell in plan.cells]
+    folder: Path = options.runs or RESULTS / plan.name
+    found = measure_speeds(configs, folder, rounds=options.rounds, progress=bar)
+    least = min(found["milliseconds"].values())
+    rows = [
+        [key, f"{value:.1f}", f"{1000 / value:.1f}", f"{value / least:.2f}"]
+        for key, value in found["milliseconds"].items()
+    ]
+    head = ("network, options, channels, size", "ms a picture", "images/s", "times the fastest")
+    print(f"{found['device']}, {found['engine']}\n\n{markdown_table(head, rows)}")
     return 0
 
 
@@ -91,4 +162,10 @@ def _listing(runs: list[dict[str, object]]) -> str:
     return markdown_table(head, rows)
 
 
-RUN = {"run": _run_plan, "check-published": _check_published}
+RUN = {
+    "run": _run_plan,
+    "table": _table,
+    "figures": _figures,
+    "speed": _speed,
+    "check-published": _check_published,
+}

@@ -38,7 +38,7 @@ def draw_curves(rows: Sequence[Mapping[str, float]], path: Path, *, title: str) 
         axes.grid(alpha=0.3)
         axes.legend()
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
@@ -72,10 +72,13 @@ def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
         f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.least_area:g} %, any lesion "
         f"{rule.lesion:g}; {lesions} lesion pictures, {found.normals} normals"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG, whole or not at all; its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".half.png")
     figure.savefig(half, dpi=110)
     promote(half, path)
+    return path

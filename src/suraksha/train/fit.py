@@ -207,6 +207,12 @@ def _finish(run: Run, cache: Cache, progress: bool) -> None:
 
 
 def _fit(run: Run, cache: Cache, progress: bool) -> None:
+    with warnings.catch_warnings():
+        _quiet_lightning()
+        _train_epochs(run, cache, progress)
+
+
+def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
     config, split = run.config, run.split
     pl.seed_everything(config.seed, verbose=False)
     pictures = CacheDataset(cache, split.train, soft=soft_targets(config.data, cache, split=split))
@@ -228,9 +234,7 @@ def _fit(run: Run, cache: Cache, progress: bool) -> None:
     watch = plain_loader(CacheDataset(cache, watched), batch_size=size) if watched else None
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:
-        with warnings.catch_warnings():
-            _quiet_lightning()
-            trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         # Lightning turns Ctrl-C into an exit and leaves the process deaf to the next one
         if trainer.state.status != TrainerStatus.INTERRUPTED:

@@ -1,0 +1,101 @@
+"""How fast the networks of a plan answer, side by side in one process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from suraksha.errors import TrainError
+from suraksha.files import write_text
+from suraksha.models.zoo import create_model
+from suraksha.train.config import TrainConfig
+from suraksha.train.run import device_name
+
+FILE = "speed.json"
+ROUNDS, WARM_UP = 30, 3
+Progress = Callable[[Sequence[int]], Iterable[int]]
+
+
+def speed_key(config: TrainConfig) -> str:
+    """What decides a network's speed, as text: its name, options, channels and size."""
+    model, data = config.model, config.data
+    return json.dumps([model.name, dict(model.options), data.channels, data.size], sort_keys=True)
+
+
+def measure_speeds(
+    configs: Iterable[TrainConfig],
+    folder: Path,
+    *,
+    rounds: int = ROUNDS,
+    progress: Progress = lambda rounds: rounds,
+) -> dict[str, Any]:
+    """Time one picture through each network, round by round in turn, and write ``speed.json``.
+
+    The networks take turns so that whatever else the machine does falls on all of them; the figure
+    is the median over the rounds. Weights are random: they do not change the speed.
+
+    Args:
+        configs: The networks; each is timed once, however often it is given.
+        folder: Where to write.
+        rounds: How often each network answers.
+        progress: Wraps the rounds, as ``tqdm`` does.
+    """
+    wanted = {speed_key(config): config for config in configs}
+    networks = {key: _prepared(config) for key, config in wanted.items()}
+    taken: dict[str, list[float]] = {key: [] for key in wanted}
+    for turn in progress(range(-WARM_UP, rounds)):
+        for key, (network, picture) in networks.items():
+            seconds = _seconds(network, picture)
+            if turn >= 0:
+                taken[key].append(seconds)
+    record = {
+        "device": device_name(),
+        "engine": f"torch {torch.__version__}",
+        "rounds": rounds,
+        "milliseconds": {key: 1000 * median(found) for key, found in taken.items()},
+    }
+    write_text(folder / FILE, json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def read_speeds(folder: Path) -> Mapping[str, float]:
+    """Milliseconds a picture by `speed_key`; empty where none were measured.
+
+    Raises:
+        TrainError: The file is damaged.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())["milliseconds"]
+        return {str(key): float(value) for key, value in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainError(
+            f"{path} cannot be read", f"it holds no speeds: {error}", "Measure them again"
+        ) from error
+
+
+def _prepared(config: TrainConfig) -> tuple[nn.Module, Tensor]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data, options = config.data, config.model.options
+    network = create_model(config.model.name, in_channels=data.channels, options=options).eval()
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    picture = torch.zeros(1, data.channels, data.size, data.size, device=device)
+    return network, picture.contiguous(memory_format=torch.channels_last)
+
+
+@torch.inference_mode()
+def _seconds(network: nn.Module, picture: Tensor) -> float:
+    start = time.perf_counter()
+    network(picture)
+    if picture.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

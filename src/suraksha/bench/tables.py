@@ -1,0 +1,298 @@
+"""The paper's Table 2 from our runs, and what it lacks: intervals, cost, the leak, paired tests."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from suraksha.bench.cells import scored
+from suraksha.bench.claims import claims_table
+from suraksha.bench.contenders import (
+    Contender,
+    by_picture,
+    contenders,
+    gap,
+    mean_of,
+    own_pooled,
+    pooled,
+    reference,
+)
+from suraksha.bench.formats import Cell, Number, Table
+from suraksha.bench.leak import leak_table
+from suraksha.bench.plan import Plan
+from suraksha.bench.report import Scored
+from suraksha.bench.speed import read_speeds, speed_key
+from suraksha.errors import TrainError
+from suraksha.train.report import read_metrics
+from suraksha.train.run import open_run
+
+TRIVIAL = ("all background", "mean mask")
+PAPER, CLEAN = "paper", "clean"
+NONE = Number(math.nan)
+# the rows of Table 2: title, metric, decimals
+TABLE_2_ROWS = (
+    ("Accuracy (training)", "training_accuracy", 4),
+    ("Accuracy (validation)", "accuracy", 4),
+    ("Intersection over union", "iou", 4),
+    ("Dice coefficient", "dice", 4),
+    ("Precision", "precision", 4),
+    ("Recall", "recall", 4),
+    ("Time to train (seconds)", "seconds", 0),
+)
+PICTURE_COLUMNS = (
+    ("Dice", "dice", 3),
+    ("IoU", "iou", 3),
+    ("precision", "precision", 3),
+    ("recall", "recall", 3),
+    ("HD95 px", "hd95_px", 1),
+    ("NSD", "nsd", 3),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """What lies in a folder of a plan's runs.
+
+    Args:
+        plan: The plan.
+        runs: Its finished runs, in the plan's order.
+        curves: The epochs of each run, by the run's name.
+        trained: The training pictures of each run, by the run's name.
+        speeds: Milliseconds a picture, by `suraksha.bench.speed.speed_key`.
+    """
+
+    plan: Plan
+    runs: tuple[Scored, ...]
+    curves: Mapping[str, Sequence[Mapping[str, float]]]
+    trained: Mapping[str, Sequence[str]]
+    speeds: Mapping[str, float] = field(default_factory=dict)
+
+
+def read_results(plan: Plan, folder: str | Path) -> Results:
+    """Read the finished runs of a plan, as ``bench run`` or a commit of its results left them.
+
+    Raises:
+        TrainError: Not one run is finished, or one has no curves.
+    """
+    folder = Path(folder)
+    runs = tuple(one for cell in plan.cells if (one := scored(cell, folder)) is not None)
+    if not runs:
+        raise TrainError(
+            f"{folder} holds no finished run of plan {plan.name}",
+            "there is nothing to make a table of",
+            "Give the folder of its runs with --runs, or run it: suraksha bench run PLAN",
+        )
+    curves = {one.cell.name: read_metrics(folder / one.cell.name) for one in runs}
+    trained = {one.cell.name: open_run(folder / one.cell.name).split.train for one in runs}
+    return Results(plan, runs, curves, trained, read_speeds(folder))
+
+
+def build_tables(results: Results) -> list[Table]:
+    """All tables of a plan's results, recipe by recipe."""
+    recipes: dict[str, list[Scored]] = defaultdict(list)
+    for run in results.runs:
+        recipes[run.cell.config.name].append(run)
+    found = [table for runs in recipes.values() for table in _tables(runs, results)]
+    left = [cell.name for cell in results.plan.cells if cell.name not in results.curves]
+    if left:
+        found.append(Table("Not finished", (), (), tuple(left)))
+    return found
+
+
+def _tables(runs: Sequence[Scored], results: Results) -> Iterator[Table]:
+    rows = contenders(runs)
+    recipe = f"recipe {runs[0].cell.config.name}"
+    if any(PAPER in one.runs for one in rows):
+        yield _table_2(rows, results, recipe)
+        yield claims_table(rows, recipe)
+    for protocol in (PAPER, CLEAN):
+        if any(protocol in one.runs for one in rows):
+            yield _per_picture(rows, protocol, recipe)
+            yield _paired(rows, protocol, recipe)
+    if any({PAPER, CLEAN} <= one.runs.keys() for one in rows):
+        yield _two_protocols(rows, recipe)
+    leak = leak_table(rows, recipe, trained=results.trained)
+    if leak is not None:
+        yield leak
+    yield _costs(rows, results, recipe)
+
+
+def _table_2(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
+    rows = [one for one in rows if PAPER in one.runs]
+    lines: list[tuple[Cell, ...]] = []
+    for title, key, digits in TABLE_2_ROWS:
+        ours = [_table_2_figure(one, key, results) for one in rows]
+        trivial = [_trivial(rows, name, key) for name in TRIVIAL]
+        known = [getattr(one.published, key, math.nan) for one in rows]
+        shown = [*ours, *trivial]
+        lines.append((f"{title}, ours", *(Number(x, digits=digits) for x in shown)))
+        published = [*known, math.nan, math.nan]
+        lines.append((f"{title}, published", *(Number(x, digits=digits) for x in published)))
+    seeds = max(len(one.runs[PAPER]) for one in rows)
+    return Table(
+        f"Table 2, {recipe}: {results.plan.title}",
+        ("", *(one.label for one in rows), *TRIVIAL),
+        tuple(lines),
+        (
+            f"Protocol paper: pooled over all test pixels on the network's grid; mean of {seeds} "
+            f"split{'s' * (seeds > 1)}.",
+            "Training accuracy is of the last epoch, on augmented pictures.",
+            f"Trained on {_devices(rows)}.",
+        ),
+    )
+
+
+def _table_2_figure(one: Contender, key: str, results: Results) -> float:
+    if key == "seconds":
+        return one.mean(PAPER, lambda run: float(run.native["seconds"]))
+    if key == "training_accuracy":
+        return one.mean(PAPER, lambda run: results.curves[run.cell.name][-1]["train_accuracy"])
+    return own_pooled(one, PAPER, key=key)
+
+
+def _trivial(rows: Sequence[Contender], name: str, key: str) -> float:
+    """A figure of a trivial predictor, on the grid of the network that is put forward."""
+    if key in ("seconds", "training_accuracy"):
+        return math.nan
+    chosen = reference(rows) or rows[0]
+    return chosen.mean(PAPER, lambda run: pooled(run, name, key=key))
+
+
+def _devices(rows: Sequence[Contender]) -> str:
+    return "; ".join(
+        sorted({run.native["device"] for one in rows for part in one.runs.values() for run in part})
+    )
+
+
+def _per_picture(rows: Sequence[Contender], protocol: str, recipe: str) -> Table:
+    rows = [one for one in rows if protocol in one.runs]
+    clean = protocol == CLEAN
+    extra = ("Dice, consistent", "normals flagged") if clean else ()
+    lines: list[tuple[Cell, ...]] = []
+    for one in rows:
+        runs = one.runs[protocol]
+        cells = [
+            Number.of(mean_of(by_picture(runs, key=key, part="lesion")), digits=digits)
+            for _, key, digits in PICTURE_COLUMNS
+        ]
+        more: tuple[Cell, ...] = ()
+        if clean:
+            consistent = by_picture(runs, key="dice", part="consistent")
+            more = (Number.of(mean_of(consistent)), _flagged(runs))
+        lines.append((one.label, *cells, *more))
+    lines += [_trivial_row(rows, name, protocol, len(extra)) for name in TRIVIAL]
+    return Table(
+        f"Per picture, {recipe}, protocol {protocol}",
+        ("", *(title for title, _, _ in PICTURE_COLUMNS), *extra),
+        tuple(lines),
+        (
+            "Lesion pictures at their own size; means with 95 % intervals by bootstrap over "
+            "near-duplicate groups.",
+        ),
+    )
+
+
+def _flagged(runs: Sequence[Scored]) -> str:
+    scores = [score for run in runs for score in run.scores]
+    normals = [score for score in scores if not score.counts.tp + score.counts.fn]
+    flagged = sum(score.counts.fp > 0 for score in normals)
+    return f"{flagged} of {len(normals)}"
+
+
+def _trivial_row(
+    rows: Sequence[Contender], name: str, protocol: str, extra: int
+) -> tuple[Cell, ...]:
+    """A trivial predictor on the pictures of the first network that has it; all have the same."""
+    runs = rows[0].runs[protocol]
+    records = [run.native["models"].get(name, {}) for run in runs]
+    cells = []
+    for _, key, digits in PICTURE_COLUMNS:
+        found = [record["lesion"]["mean"][key]["value"] for record in records if record]
+        cells.append(Number(mean(found) if found else math.nan, digits=digits))
+    if not extra:
+        return (name, *cells)
+    consistent = [record["consistent"]["mean"]["dice"]["value"] for record in records if record]
+    normals = [_normals(record) for record in records if record]
+    flagged = f"{sum(n for n, _ in normals)} of {sum(n for _, n in normals)}"
+    return (name, *cells, Number(mean(consistent) if consistent else math.nan), flagged)
+
+
+def _normals(record: Mapping[str, Any]) -> tuple[int, int]:
+    found = record.get("normal", {}).get("normals", {"with_prediction": 0, "pictures": 0})
+    return found["with_prediction"], found["pictures"]
+
+
+def _paired(rows: Sequence[Contender], protocol: str, recipe: str) -> Table:
+    rows = [one for one in rows if protocol in one.runs]
+    first = reference(rows) or rows[0]
+    lines: list[tuple[Cell, ...]] = [
+        (other.label, Number.of(gap(first.runs[protocol], other.runs[protocol]), signed=True))
+        for other in rows
+        if other is not first
+    ]
+    return Table(
+        f"Paired by picture, {recipe}, protocol {protocol}",
+        ("", f"Dice of {first.label} minus Dice of this"),
+        tuple(lines),
+        ("An interval that holds 0 does not tell the two apart.",),
+    )
+
+
+def _two_protocols(rows: Sequence[Contender], recipe: str) -> Table:
+    rows = [one for one in rows if {PAPER, CLEAN} <= one.runs.keys()]
+    lines: list[tuple[Cell, ...]] = []
+    for one in rows:
+        cells: list[Cell] = []
+        pictures = [
+            mean_of(by_picture(one.runs[protocol], key="dice", part="lesion")).value
+            for protocol in (PAPER, CLEAN)
+        ]
+        whole = [own_pooled(one, protocol, key="dice") for protocol in (PAPER, CLEAN)]
+        for paper, clean in (pictures, whole):
+            cells += [Number(paper), Number(clean), Number(paper - clean, signed=True)]
+        lines.append((one.label, *cells))
+    kinds = (
+        f"{kind}: {what}"
+        for kind in ("per picture", "pooled")
+        for what in ("paper", "clean", "difference")
+    )
+    return Table(
+        f"With and without the leak, {recipe}: Dice",
+        ("", *kinds),
+        tuple(lines),
+        (
+            "paper: a random split, in which near-duplicates of test pictures are trained on. "
+            "clean: groups of near-duplicates stay together, and normals are trained on. The two "
+            "test on different pictures, so the difference is of the pictures too.",
+        ),
+    )
+
+
+def _costs(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
+    lines: list[tuple[Cell, ...]] = []
+    for one in rows:
+        config = one.first.cell.config
+        milliseconds = results.speeds.get(speed_key(config), math.nan)
+        seconds = [run.native["seconds"] for part in one.runs.values() for run in part]
+        lines.append(
+            (
+                one.label,
+                str(config.data.size),
+                Number(one.params / 1e6, digits=2),
+                Number(one.macs / 1e9, digits=2),
+                Number(1000 / milliseconds, digits=1),
+                Number(mean(seconds), digits=0),
+                str(config.optim.epochs),
+            )
+        )
+    return Table(
+        f"Cost, {recipe}",
+        ("", "size px", "M parameters", "G MACs", "images/s", "seconds to train", "epochs"),
+        tuple(lines),
+        ("images/s: the network alone, one picture at a time, on the device of speed.json.",),
+    )
