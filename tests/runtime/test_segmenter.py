@@ -1,5 +1,7 @@
 """The segmenter, against torch and by its contract."""
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from suraksha.core import Image, Spacing
 from suraksha.data.samples import read_samples
-from suraksha.errors import BundleError, UnknownNameError, UsageError
+from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.measure import measure
 from suraksha.runtime.engines import ENGINES, create_engine, default_threads
@@ -77,10 +79,34 @@ def test_engines(segment):
         load_segmenter(engine="onnxruntme")
     with pytest.raises(UsageError, match="at least one"):
         load_segmenter(threads=0)
-    for name in ENGINES:
-        with pytest.raises(BundleError, match="cannot be loaded"):
-            create_engine(name, b"no network")
-        engine = create_engine(name, segment.bundle.model, threads=1)
-        batch = np.zeros((3, 1, 48, 16), np.float32)
-        answer = engine.run(batch)
-        assert (answer.mask.shape, answer.classes) == ((3, 1, 48, 16), None)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_agrees_with_onnx_runtime(segment, name):
+    with pytest.raises(BundleError, match="cannot be loaded"):
+        create_engine(name, b"no network")
+    model = segment.bundle.model
+    engine, known = (create_engine(n, model, threads=1) for n in (name, "onnxruntime"))
+    assert (engine.name, engine.threads) == (name, 1)
+    rng = np.random.default_rng(0)
+    batches = [rng.normal(size=(n, 1, 48, 16)).astype(np.float32) for n in (3, 1)]
+    answers = [engine.run(batch) for batch in batches]
+    for batch, answer in zip(batches, answers, strict=True):
+        np.testing.assert_allclose(answer.mask, known.run(batch).mask, atol=1e-4)
+        assert answer.classes is None
+    with pytest.raises(BundleError, match="failed on a batch"):
+        engine.run(np.zeros((1, 2, 48, 16), np.float32))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_segments_alike_with_the_bundle_that_ships(name):
+    image = sample_phantom(3, 0).image
+    one, other = (load_segmenter(engine=engine)(image) for engine in ("onnxruntime", name))
+    np.testing.assert_allclose(other.probability, one.probability, atol=1e-4)
+    assert other.classes == pytest.approx(one.classes, abs=1e-4)
+
+
+def test_an_engine_that_is_not_installed_names_its_extra(segment, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"suraksha\[openvino\]"):
+        create_engine("openvino", segment.bundle.model)

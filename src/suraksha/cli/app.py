@@ -16,6 +16,8 @@ OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 # extra -> the modules that it brings
 EXTRAS = {
     "train": ("torch", "lightning", "kornia", "matplotlib", "onnx", "onnxscript", "tomli_w"),
+    "openvino": ("openvino",),
+    "ray": ("ray",),
 }
 
 

@@ -6,17 +6,21 @@ A network that tells classes gives their logits (N, classes) in the same pass.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.errors import BundleError, UnknownNameError, UsageError
+from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
 
 MAX_DEFAULT_THREADS = 4
+# of ONNX Runtime, the first that it has
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+TELEMETRY = "openvino_telemetry"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +56,7 @@ class Engine(Protocol):
 
 
 class OnnxRuntimeEngine:
-    """ONNX Runtime on the CPU.
+    """ONNX Runtime, on the GPU where onnxruntime-gpu finds one, else on the CPU.
 
     Args:
         model: The bytes of ``model.onnx``.
@@ -72,8 +76,11 @@ class OnnxRuntimeEngine:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
+        known = ort.get_available_providers()
         try:
-            self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                model, options, providers=[name for name in PROVIDERS if name in known]
+            )
         except Exception as error:
             raise BundleError(
                 "the bundle's network cannot be loaded",
@@ -99,8 +106,76 @@ class OnnxRuntimeEngine:
         return Logits(mask, classes[0] if classes else None)
 
 
+class OpenVINOEngine:
+    """OpenVINO on the CPU, in full precision for float networks.
+
+    Args:
+        model: The bytes of ``model.onnx``.
+        threads: Threads inside one operator.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        BundleError: OpenVINO cannot load the network.
+    """
+
+    name = "openvino"
+
+    def __init__(self, model: bytes, threads: int) -> None:
+        self.threads = threads
+        core = _openvino()
+        settings = {
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        try:
+            network = core.compile_model(core.read_model(model, b""), "CPU", settings)
+            self._request = network.create_infer_request()
+            self._takes = network.input(0).get_partial_shape()
+        except Exception as error:
+            raise BundleError(
+                "the bundle's network cannot be loaded",
+                f"OpenVINO says: {error}",
+                "Update openvino, take the engine onnxruntime, or export the bundle again",
+            ) from error
+
+    def run(self, batch: NDArray[np.float32]) -> Logits:
+        """The answer for a batch (N, C, h, w), in one pass.
+
+        Raises:
+            BundleError: The network does not take such a batch.
+        """
+        try:
+            # it would read past the channels that are there
+            if not self._takes.compatible(type(self._takes)(list(batch.shape))):
+                raise ValueError(f"the network takes {self._takes}")
+            mask, *classes = self._request.infer([batch]).values()
+        except Exception as error:
+            raise BundleError(
+                f"the bundle's network failed on a batch of shape {batch.shape}",
+                f"OpenVINO says: {error}",
+                "Export the bundle again, or free memory",
+            ) from error
+        # the arrays are OpenVINO's own and are written again by the next picture
+        return Logits(np.array(mask), np.array(classes[0]) if classes else None)
+
+
+def _openvino() -> Any:  # noqa: ANN401 - openvino.Core
+    """OpenVINO's core, imported without its telemetry, which would write into the home folder."""
+    kept = {name: sys.modules.pop(name) for name in (TELEMETRY,) if name in sys.modules}
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("the engine openvino", "openvino", str(error.name)) from error
+    finally:
+        del sys.modules[TELEMETRY]
+        sys.modules.update(kept)
+    return openvino.Core()
+
+
 ENGINES: MappingProxyType[str, Callable[[bytes, int], Engine]] = MappingProxyType(
-    {"onnxruntime": OnnxRuntimeEngine}
+    {engine.name: engine for engine in (OnnxRuntimeEngine, OpenVINOEngine)}
 )
 AUTO = "auto"
 
