@@ -18,6 +18,7 @@ EXTRAS = {
     "train": ("torch", "lightning", "kornia", "matplotlib", "onnx", "onnxscript", "tomli_w"),
     "openvino": ("openvino",),
     "ray": ("ray",),
+    "video": ("cv2",),
 }
 
 
@@ -38,6 +39,7 @@ class Command:
 
 COMMANDS = (
     Command("segment", "suraksha.cli.use", "find and measure lesions in pictures"),
+    Command("live", "suraksha.cli.live", "answer a video or camera as it runs"),
     Command("info", "suraksha.cli.use", "version, bundles, engines and extras"),
     Command("data", "suraksha.cli.data", "check, pack, fetch or make a data set"),
     Command("models", "suraksha.cli.build", "list the networks"),

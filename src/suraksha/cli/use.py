@@ -56,14 +56,19 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``segment``."""
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures or folders")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--bundle", help=f"name or .busi file (default: {DEFAULT_BUNDLE})")
+    add_bundle(parser)
     parser.add_argument("--spacing", type=millimetres, metavar="MM", help="millimetres per pixel")
-    parser.add_argument("--engine", default=AUTO, choices=(AUTO, *ENGINES))
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine")
     parser.add_argument(
         "--classes", action="store_true", help=f"show class probabilities ({DECISION_SUPPORT})"
     )
     parser.add_argument("--json", action="store_true", help="print the JSON lines")
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """The arguments that choose a bundle and what runs it."""
+    parser.add_argument("--bundle", help=f"name or .busi file (default: {DEFAULT_BUNDLE})")
+    parser.add_argument("--engine", default=AUTO, choices=(AUTO, *ENGINES))
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine")
 
 
 def run_segment(options: argparse.Namespace) -> int:

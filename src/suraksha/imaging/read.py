@@ -47,7 +47,7 @@ _AS_THEY_ARE = ("L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N"
 
 # All that Pillow's decoders are known to raise on hostile bytes. A warning is among them because
 # the caller may have turned warnings into errors.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, TypeError, AttributeError, LookupError,
     ArithmeticError, RuntimeError, AssertionError, MemoryError, struct.error, zlib.error,
     PilImage.DecompressionBombError, Warning,
@@ -173,7 +173,7 @@ def _read(path: Path, frame: int) -> NDArray[Any]:
         raise _refusal(
             path, f"it has more than {MAX_PIXELS} pixels ({_one_line(error)})", "Scale it down"
         ) from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise _refusal(
             path,
             f"it is damaged, truncated or of an unusual kind ({_one_line(error)})",

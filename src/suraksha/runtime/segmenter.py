@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 
@@ -10,11 +11,19 @@ from scipy.special import expit
 from suraksha.core import Image, Result
 from suraksha.errors import BundleError
 from suraksha.imaging.prepare import prepare, restore
+from suraksha.imaging.video import Frame
 from suraksha.measure import measure
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, Logits, create_engine
+from suraksha.runtime.stream import Stream, StreamOptions
 from suraksha.runtime.told import Told, class_probabilities
+
+EVERY_FRAME = StreamOptions()
+
+
+def _as_it_is(told: Told) -> Told:
+    return told
 
 
 class Segmenter:
@@ -42,10 +51,30 @@ class Segmenter:
         return self._told(self.engine.run(prepare(image, self.card.preparation)), image)
 
     def __call__(self, image: Image) -> Result:
+        """Segment and measure one picture; see `answer`."""
+        return self.answer(image)
+
+    def stream(
+        self, frames: Iterable[Frame | Image], options: StreamOptions = EVERY_FRAME
+    ) -> Stream:
+        """The results of a stream of frames, while a thread of its own reads and decodes them.
+
+        Args:
+            frames: A `suraksha.imaging.video.FrameSource`, or pictures of any origin.
+            options: Whether frames may be dropped, a deadline, smoothing; as it stands, every frame
+                is answered.
+
+        Returns:
+            What to iterate over; its ``report`` tells latencies and what became of the frames.
+        """
+        return Stream(self, frames, options)
+
+    def answer(self, image: Image, *, adjust: Callable[[Told], Told] = _as_it_is) -> Result:
         """Segment and measure one picture.
 
         Args:
             image: The picture; with a spacing the lesions are measured in mm too.
+            adjust: Changes what the network tells before the mask is made of it.
 
         Returns:
             Mask and probability of the picture's own size, lesions, and milliseconds by stage:
@@ -61,7 +90,7 @@ class Segmenter:
         clock.append(perf_counter())
         logits = self.engine.run(batch)
         clock.append(perf_counter())
-        told = self._told(logits, image)
+        told = adjust(self._told(logits, image))
         mask = told.mask(self.card.threshold, self.card.presence)
         clock.append(perf_counter())
         lesions = measure(mask, image.spacing, probability=told.probability)

@@ -1,0 +1,260 @@
+"""Frames from a video file, a camera, a folder or a file of several pages; and a video written.
+
+Videos and cameras are read by OpenCV, the extra ``[video]``. A frame that cannot be read is given
+as the error that says why, and the source goes on where it can.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+
+from suraksha.core import Image, Spacing
+from suraksha.errors import InputError, MissingExtraError, UsageError
+from suraksha.imaging.read import DECODER_ERRORS, read_image
+
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
+PAGES = (".tif", ".tiff")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", *PAGES)
+# frames a second where a source does not tell
+DEFAULT_FPS = 25.0
+# unreadable frames in a row after which a camera or video counts as gone
+PATIENCE = 25
+CODEC = {".mp4": "mp4v", ".avi": "MJPG"}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a source.
+
+    Args:
+        index: Its place in the source, from 0.
+        time_s: When it is due, in seconds from the first; of a camera, when it came.
+        image: The picture, or None where it could not be read.
+        error: Why it could not be read; empty where it was.
+    """
+
+    index: int
+    time_s: float
+    image: Image | None
+    error: str = ""
+
+
+class FrameSource:
+    """Frames of a source, one after the other; a context manager that lets go of the device.
+
+    Args:
+        source: A video file, a folder of pictures, a TIFF of several pages, or ``camera:0``.
+        spacing: Size of a pixel, where it is known.
+
+    Raises:
+        InputError: Nothing that can be opened, or a folder without a picture.
+        MissingExtraError: A video or camera without OpenCV.
+    """
+
+    def __init__(self, source: str | Path, *, spacing: Spacing | None = None) -> None:
+        self.name, self.spacing = str(source), spacing
+        self.fps, self.live = DEFAULT_FPS, False
+        self._capture: Any = None
+        self._files: list[Path] = []
+        self._pages = 0
+        path = Path(source)
+        if camera := re.fullmatch(r"camera:(\d+)", str(source)):
+            self._open(int(camera[1]))
+            self.live = True
+        elif path.is_dir():
+            files = [file for file in path.iterdir() if file.suffix.lower() in PICTURES]
+            self._files = sorted(files, key=_natural)
+            if not self._files:
+                raise _unusable(source, f"the folder holds no {', '.join(PICTURES)}")
+        elif path.suffix.lower() in PAGES and path.is_file():
+            self._files, self._pages = [path], _count_pages(path)
+        elif path.is_file():
+            self._open(str(path))
+        else:
+            raise _unusable(source, "it is no file, no folder and no camera:N")
+
+    def _open(self, what: str | int) -> None:
+        cv2 = opencv()
+        self._capture = cv2.VideoCapture(what)
+        if not self._capture.isOpened():
+            raise _unusable(self.name, "OpenCV cannot open it")
+        told = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = told if 1 <= told <= 1000 else DEFAULT_FPS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._capture is not None:
+            self._capture.release()
+
+    def __iter__(self) -> Iterator[Frame]:
+        """All frames from where the source stands; once only for videos and cameras."""
+        if self._capture is not None:
+            yield from self._captured()
+        elif self._pages:
+            for page in range(self._pages):
+                yield self._read(self._files[0], page, page)
+        else:
+            for index, file in enumerate(self._files):
+                yield self._read(file, index, 0)
+
+    def _read(self, file: Path, index: int, page: int) -> Frame:
+        due = index / self.fps
+        try:
+            return Frame(index, due, read_image(file, frame=page, spacing=self.spacing))
+        except InputError as error:
+            return Frame(index, due, None, str(error))
+
+    def _captured(self) -> Iterator[Frame]:
+        index, missing, start = 0, 0, time.monotonic()
+        while missing < PATIENCE:
+            there, pixels = self._capture.read()
+            due = time.monotonic() - start if self.live else index / self.fps
+            if there and pixels is not None and pixels.size:
+                missing = 0
+                name = f"frame {index}"
+                yield Frame(index, due, Image(_rgb(pixels), self.spacing, name))
+            elif not self.live and self._ended():
+                return
+            else:
+                missing += 1
+                yield Frame(index, due, None, f"frame {index} of {self.name} cannot be decoded")
+            index += 1
+
+    def _ended(self) -> bool:
+        """Whether a video file stands at its end, as far as it tells how long it is."""
+        cv2 = opencv()
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        place = self._capture.get(cv2.CAP_PROP_POS_FRAMES)
+        return bool(count <= 0 or place >= count)
+
+
+class VideoWriter:
+    """Writes frames as a video; a context manager. The first frame decides the size.
+
+    Args:
+        path: An .mp4 or .avi file.
+        fps: Frames a second.
+
+    Raises:
+        UsageError: Another ending.
+        MissingExtraError: OpenCV is not installed.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        if path.suffix.lower() not in CODEC:
+            raise UsageError(
+                f"{path} cannot be written", "a video is .mp4 or .avi", "Give one of these endings"
+            )
+        self.path, self.fps = path, fps
+        self._cv2, self._shape = opencv(), (0, 0)
+        self._writer: Any = None
+
+    def write(self, pixels: NDArray[np.uint8], *, times: int = 1) -> None:
+        """Write an RGB frame (H, W, 3), as often as the video is to show it.
+
+        A frame of another size than the first is scaled into it, black at the sides.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        if self._writer is None:
+            self._shape = (pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            code = self._cv2.VideoWriter.fourcc(*CODEC[self.path.suffix.lower()])
+            size = (self._shape[1], self._shape[0])
+            self._writer = self._cv2.VideoWriter(str(self.path), code, self.fps, size)
+            if not self._writer.isOpened():
+                raise _unusable(self.path, "OpenCV cannot write it")
+        shown = np.ascontiguousarray(_fitted(pixels, self._shape)[..., ::-1])
+        for _ in range(times):
+            self._writer.write(shown)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+
+def opencv() -> Any:  # noqa: ANN401 - the module
+    """OpenCV.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import cv2
+        from cv2.utils import logging
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("reading videos and cameras", "video", str(error.name)) from error
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    return cv2
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """frame2 before frame10."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
+def _count_pages(path: Path) -> int:
+    try:
+        with warnings.catch_warnings(action="error"), path.open("rb") as stream:
+            picture = PilImage.open(stream, formats=("TIFF",))
+            return int(getattr(picture, "n_frames", 1))
+    except DECODER_ERRORS as error:
+        raise _unusable(path, f"it is damaged: {error}") from error
+
+
+def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """OpenCV's BGR as grey where all channels are alike, else as RGB."""
+    if pixels.ndim == 2:
+        return pixels
+    blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if np.array_equal(blue, green) and np.array_equal(green, red):
+        return np.ascontiguousarray(green)
+    return np.ascontiguousarray(pixels[..., 2::-1])
+
+
+def _fitted(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    if pixels.shape[:2] == shape:
+        return pixels
+    scale = min(shape[0] / pixels.shape[0], shape[1] / pixels.shape[1])
+    rows, cols = (max(1, round(side * scale)) for side in pixels.shape[:2])
+    resized = np.asarray(PilImage.fromarray(pixels).resize((cols, rows)))
+    board = np.zeros((*shape, 3), np.uint8)
+    top, left = (shape[0] - rows) // 2, (shape[1] - cols) // 2
+    board[top : top + rows, left : left + cols] = resized
+    return board
+
+
+def _unusable(source: str | Path, why: str) -> InputError:
+    return InputError(
+        f"'{source}' cannot be used as a source of frames",
+        why,
+        "Give a video (mp4, avi), a folder of pictures, a TIFF of several pages, or camera:0",
+    )

@@ -1,0 +1,249 @@
+"""Answers for a stream of frames: nothing queues up, and every frame is answered or counted."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Condition, Event
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suraksha.core import Image, Result
+from suraksha.errors import UsageError
+from suraksha.imaging.video import DEFAULT_FPS, Frame
+from suraksha.runtime.told import Told
+
+# frames that wait at most where every frame is to be answered
+QUEUE = 2
+# latencies are counted in bins of this width up to this greatest, so that memory stays flat
+BIN_MS, MOST_MS = 0.1, 10_000.0
+
+
+class Answerer(Protocol):
+    """What answers a picture, such as a `suraksha.runtime.segmenter.Segmenter`."""
+
+    def answer(self, image: Image, *, adjust: Callable[[Told], Told]) -> Result:
+        """Segment and measure one picture, with what the network tells of it changed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """How a stream is answered.
+
+    Args:
+        newest: Whether a waiting frame is dropped when a newer one comes; else the source waits,
+            and every frame is answered.
+        paced: Whether frames come at their times, as from a scanner, however fast they are read.
+        deadline_ms: A frame that waited longer is dropped, an answer after it counts as late; 0
+            for none.
+        smoothing: Share that earlier frames have in the probability, 0 (off) to below 1. The mask
+            then lags behind by ``smoothing / (1 - smoothing)`` frames on average.
+
+    Raises:
+        UsageError: A deadline below 0, or a smoothing outside 0 to below 1.
+    """
+
+    newest: bool = False
+    paced: bool = False
+    deadline_ms: float = 0.0
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.deadline_ms >= 0 or not 0 <= self.smoothing < 1:
+            raise UsageError(
+                f"deadline_ms = {self.deadline_ms} or smoothing = {self.smoothing} cannot be used",
+                "a deadline is 0 or more and a smoothing lies from 0 to below 1",
+                "Give for example deadline_ms=40, smoothing=0.5",
+            )
+
+    @property
+    def lag_frames(self) -> float:
+        """By how many frames a smoothed mask lags behind, on average."""
+        return self.smoothing / (1 - self.smoothing)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """What became of the frames; read = answered + dropped + unreadable once the stream has ended.
+
+    Args:
+        read: Frames that the source gave.
+        answered: Those with a result.
+        dropped: Those for which a newer one was taken, or that waited past the deadline.
+        unreadable: Those that could not be decoded.
+        late: Answers after the deadline; they count as answered.
+        seconds: From the first frame to the last answer.
+        p50_ms: Median latency, from when a frame came (paced: was due) to its answer.
+        p95_ms: 95th percentile of it.
+        p99_ms: 99th percentile of it.
+        max_ms: Greatest latency.
+        lag_frames: By how many frames the smoothing makes masks lag.
+        last_error: Why the last unreadable frame could not be decoded.
+    """
+
+    read: int = 0
+    answered: int = 0
+    dropped: int = 0
+    unreadable: int = 0
+    late: int = 0
+    seconds: float = 0.0
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    p99_ms: float = 0.0
+    max_ms: float = 0.0
+    lag_frames: float = 0.0
+    last_error: str = ""
+
+
+class Stream:
+    """The results of a stream of frames, in order; iterate once.
+
+    A thread reads and decodes, while this one answers. ``frame`` is the frame of the last result.
+
+    Args:
+        segment: What answers.
+        frames: Frames, such as a `suraksha.imaging.video.FrameSource`, or pictures.
+        options: How.
+    """
+
+    def __init__(
+        self, segment: Answerer, frames: Iterable[Frame | Image], options: StreamOptions
+    ) -> None:
+        self.options = options
+        self.frame: Frame | None = None
+        self._segment, self._frames = segment, frames
+        self._waiting: deque[tuple[Frame, float]] = deque()
+        self._changed, self._stop, self._ended = Condition(), Event(), False
+        self._counts = StreamReport(lag_frames=options.lag_frames)
+        self._latencies = np.zeros(round(MOST_MS / BIN_MS) + 1, np.int64)
+        self._begun = self._last = self._greatest = 0.0
+        self._mean: NDArray[np.float32] | None = None
+
+    @property
+    def report(self) -> StreamReport:
+        """What became of the frames so far."""
+        p50, p95, p99 = (self._percentile(share) for share in (0.5, 0.95, 0.99))
+        with self._changed:
+            return replace(
+                self._counts,
+                seconds=max(0.0, self._last - self._begun),
+                p50_ms=p50,
+                p95_ms=p95,
+                p99_ms=p99,
+                max_ms=self._greatest,
+            )
+
+    def __iter__(self) -> Iterator[Result]:
+        """The results.
+
+        Raises:
+            SurakshaError: The source failed as a whole, or a frame could not be answered.
+        """
+        self._begun = time.monotonic()
+        with ThreadPoolExecutor(1, thread_name_prefix="frames") as pool:
+            reading = pool.submit(self._read)
+            try:
+                while (taken := self._take()) is not None:
+                    result = self._answer(*taken)
+                    if result is not None:
+                        yield result
+                reading.result()
+            finally:
+                self._stop.set()
+                with self._changed:
+                    self._count(dropped=len(self._waiting))
+                    self._waiting.clear()
+                    self._changed.notify_all()
+
+    def _read(self) -> None:
+        """Of the reading thread: put frames where the answering one takes them."""
+        try:
+            for index, given in enumerate(self._frames):
+                frame = given if isinstance(given, Frame) else _as_frame(given, index)
+                came = self._begun + frame.time_s if self.options.paced else time.monotonic()
+                if self.options.paced:
+                    self._stop.wait(max(0.0, came - time.monotonic()))
+                if self._stop.is_set() or not self._put(frame, came):
+                    return
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _put(self, frame: Frame, came: float) -> bool:
+        """Whether the stream still takes frames."""
+        with self._changed:
+            if frame.image is None:
+                self._count(read=1, unreadable=1)
+                self._counts = replace(self._counts, last_error=frame.error)
+                return True
+            if self.options.newest:
+                self._count(dropped=len(self._waiting))
+                self._waiting.clear()
+            while len(self._waiting) >= QUEUE and not self._stop.is_set():
+                self._changed.wait()
+            if self._stop.is_set():
+                return False
+            self._count(read=1)
+            self._waiting.append((frame, came))
+            self._changed.notify_all()
+            return True
+
+    def _take(self) -> tuple[Frame, float] | None:
+        """The next frame and when it came; None at the end."""
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            if not self._waiting:
+                return None
+            taken = self._waiting.popleft()
+            self._changed.notify_all()
+            return taken
+
+    def _answer(self, frame: Frame, came: float) -> Result | None:
+        deadline = self.options.deadline_ms
+        if frame.image is None or (deadline and 1000 * (time.monotonic() - came) > deadline):
+            with self._changed:
+                self._count(dropped=1)
+            return None
+        result = self._segment.answer(frame.image, adjust=self._smoothed)
+        self._last = time.monotonic()
+        latency = 1000 * (self._last - came)
+        self._latencies[min(int(latency / BIN_MS), len(self._latencies) - 1)] += 1
+        self._greatest = max(self._greatest, latency)
+        with self._changed:
+            self._count(answered=1, late=int(0 < deadline < latency))
+        self.frame = frame
+        return result
+
+    def _smoothed(self, told: Told) -> Told:
+        """With earlier frames in the probability; a frame of another size begins anew."""
+        share = self.options.smoothing
+        if not share:
+            return told
+        mean = self._mean
+        if mean is None or mean.shape != told.probability.shape:
+            mean = told.probability
+        self._mean = share * mean + (1 - share) * told.probability
+        return replace(told, probability=self._mean)
+
+    def _count(self, **more: int) -> None:
+        """Count; the lock is held."""
+        counts = {name: getattr(self._counts, name) + number for name, number in more.items()}
+        self._counts = replace(self._counts, **counts)
+
+    def _percentile(self, share: float) -> float:
+        """Of the latencies, the upper end of the bin that holds it."""
+        summed = np.cumsum(self._latencies)
+        if not summed[-1]:
+            return 0.0
+        return float(BIN_MS * (1 + np.searchsorted(summed, share * summed[-1])))
+
+
+def _as_frame(image: Image, index: int) -> Frame:
+    return Frame(index, index / DEFAULT_FPS, image)

@@ -1,0 +1,135 @@
+"""``suraksha live``: what is written, and what bad sources get."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from suraksha.cli.app import main
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.imaging.video import FrameSource, VideoWriter
+from suraksha.runtime.segmenter import load_segmenter
+
+SHAPE = (60, 80)
+
+
+def pixels(number, shape=SHAPE):
+    return sample_phantom(3, number, shape=shape).image.pixels
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "clip.avi"
+    with VideoWriter(path, 20.0) as writer:
+        for number in range(8):
+            writer.write(np.repeat(pixels(number)[..., None], 3, axis=2))
+    return path
+
+
+@pytest.fixture
+def live(tiny_bundle, tmp_path, capsys):
+    def run(source, *words):
+        out = tmp_path / "out"
+        given = ["live", str(source), "--out", str(out), "--bundle", str(tiny_bundle)]
+        code = main([*given, *map(str, words)])
+        told = capsys.readouterr()
+        report = json.loads((out / "report.json").read_bytes())
+        rows = list(csv.DictReader((out / "measurements.csv").read_text().splitlines()))
+        return code, report, rows, told, out
+
+    return run
+
+
+def test_every_frame_is_answered_measured_and_shown(live, clip, tiny_bundle):
+    code, report, rows, told, out = live(clip, "--every-frame", "--spacing", "0.1")
+    assert code == 0
+    assert (report["read"], report["answered"], report["dropped"]) == (8, 8, 0)
+    assert sorted({int(row["frame"]) for row in rows}) == list(range(8))
+    assert {row["made_by"] for row in rows} == {"Suraksha, research use only"}
+    assert "Research use only" in told.err
+    assert "8 answered, 0 dropped" in told.out
+    segment = load_segmenter(tiny_bundle)
+    with FrameSource(clip) as source:
+        areas = [
+            max((lesion.area_px for lesion in segment(frame.image).lesions), default=0)
+            for frame in source
+        ]
+    found = [max(int(r["area_px"] or 0) for r in rows if r["frame"] == str(n)) for n in range(8)]
+    assert found == areas
+    with PilImage.open(out / "key-frame.png") as key:
+        assert key.size == SHAPE[::-1]
+        assert key.text["Comment"].startswith(f"frame {int(np.argmax(areas))},")
+    with FrameSource(out / "annotated.mp4") as video:
+        assert video.fps == pytest.approx(20.0)
+        assert sum(frame.image is not None for frame in video) == 8
+
+
+def test_a_running_source_keeps_its_time(live, clip):
+    code, report, rows, _, out = live(clip, "--json", "--smoothing", "0.5", "--deadline", "1000")
+    assert code == 0
+    assert report["read"] == report["answered"] + report["dropped"] == 8
+    assert report["seconds"] > 7 / 20 * 0.9
+    assert report["lag_frames"] == 1.0
+    with FrameSource(out / "annotated.mp4") as video:
+        shown = sum(frame.image is not None for frame in video)
+    assert shown == 1 + max(int(row["frame"]) for row in rows), "time runs on where frames drop"
+
+
+def test_a_corrupt_frame_and_other_sizes_stop_nothing(live, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(6):
+        shape = SHAPE if number < 4 else (90, 70)
+        PilImage.fromarray(pixels(number, shape)).save(folder / f"f{number}.png")
+    (folder / "f2.png").write_bytes(b"\x89PNG nothing")
+    code, report, rows, told, _ = live(folder, "--every-frame", "--smoothing", "0.5")
+    assert code == 0
+    assert (report["answered"], report["unreadable"]) == (5, 1)
+    assert "f2.png" in report["last_error"]
+    assert "1 frames: cannot read" in told.err
+    assert sorted({int(row["frame"]) for row in rows}) == [0, 1, 3, 4, 5]
+
+
+def test_a_source_that_breaks_off_keeps_what_it_gave(live, clip, tmp_path):
+    whole = clip.read_bytes()
+    half = tmp_path / "half.avi"
+    half.write_bytes(whole[: len(whole) * 6 // 10])
+    code, report, rows, _, out = live(half, "--every-frame", "--no-video")
+    assert code == 0
+    assert 0 < report["answered"] < 8
+    assert report["answered"] == len({row["frame"] for row in rows})
+    assert not (out / "annotated.mp4").exists()
+
+
+def test_a_source_begins_again_until_its_time_is_over(live, clip):
+    code, report, _, _, _ = live(clip, "--loop", "--seconds", "0.9", "--no-video")
+    assert code == 0
+    assert 8 < report["read"] <= 19
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.mp4"], "cannot be used as a source of frames"),
+        (["CLIP", "--loop"], "Give --seconds too"),
+        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 cannot be used"),
+    ],
+)
+def test_what_cannot_run_is_told(clip, tiny_bundle, tmp_path, capsys, words, message):
+    given = [str(clip) if word == "CLIP" else word for word in words]
+    out = tmp_path / "out"
+    code = main(["live", *given, "--out", str(out), "--bundle", str(tiny_bundle)])
+    assert code != 0
+    assert message in capsys.readouterr().err
+    assert not (out / "measurements.csv").exists()
+
+
+def test_nothing_answered_is_a_failure(live, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    (folder / "f0.png").write_bytes(b"")
+    code, report, _, told, _ = live(folder)
+    assert (code, report["answered"], report["unreadable"]) == (1, 0, 1)
+    assert "the file is empty" in told.err

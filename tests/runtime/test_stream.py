@@ -1,0 +1,170 @@
+"""Streams: every frame is answered or counted, whatever the source and the answerer do."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from suraksha.core import Image
+from suraksha.errors import DataError, UsageError
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.imaging.video import Frame
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.runtime.stream import QUEUE, Stream, StreamOptions
+from suraksha.runtime.told import Told
+
+
+def image(level=0, shape=(4, 5)):
+    return Image(np.full(shape, level, np.uint8), name=f"level {level}")
+
+
+class Slow:
+    """An answerer that takes its time; its answer is what it was told."""
+
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
+
+    def answer(self, image, *, adjust):
+        time.sleep(self.seconds)
+        return adjust(Told(image.pixels.astype(np.float32) / 255))
+
+
+def frames(count, *, fps=1000.0, broken=()):
+    for index in range(count):
+        there = None if index in broken else image(index % 256)
+        yield Frame(index, index / fps, there, "it is broken" if there is None else "")
+
+
+def balanced(report):
+    return report.read == report.answered + report.dropped + report.unreadable
+
+
+@given(
+    count=st.integers(0, 30),
+    broken=st.sets(st.integers(0, 29)),
+    newest=st.booleans(),
+    slow=st.sampled_from([0.0, 0.002]),
+    deadline=st.sampled_from([0.0, 1.0]),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_frame_is_answered_or_counted(count, broken, newest, slow, deadline):
+    options = StreamOptions(newest=newest, deadline_ms=deadline)
+    stream = Stream(Slow(slow), frames(count, broken=broken), options)
+    seen = []
+    for _ in stream:
+        seen.append(stream.frame.index)
+    report = stream.report
+    assert balanced(report)
+    assert report.read == count
+    assert report.unreadable == len({n for n in broken if n < count})
+    assert report.answered == len(seen)
+    assert seen == sorted(seen)
+    if not newest and not deadline:
+        assert report.dropped == 0
+    if count and newest and count - 1 not in broken and not deadline:
+        assert seen[-1] == count - 1, "the newest is never dropped"
+
+
+def test_a_slow_answerer_gets_the_newest_frame_and_waits_for_none(monkeypatch):
+    stream = Stream(Slow(0.05), frames(40, fps=100.0), StreamOptions(newest=True, paced=True))
+    waited = []
+    for _ in stream:
+        waited.append(1000 * (time.monotonic() - stream._begun - stream.frame.time_s))
+    report = stream.report
+    assert report.dropped > 20
+    assert balanced(report)
+    # it waited for the answer before at most, and took the frame that was newest then
+    assert max(waited) == pytest.approx(report.max_ms, abs=20)
+    assert report.p50_ms <= report.p95_ms <= report.p99_ms <= report.max_ms + 0.1
+    assert report.seconds == pytest.approx(0.4, abs=0.3)
+
+
+def test_the_source_waits_where_every_frame_is_wanted():
+    given = []
+
+    def source():
+        for frame in frames(20):
+            given.append(frame.index)
+            yield frame
+
+    stream = Stream(Slow(), source(), StreamOptions())
+    for place, _ in enumerate(stream):
+        assert given[-1] - place <= QUEUE + 2
+    assert stream.report.answered == 20
+
+
+def test_stopping_early_ends_the_reading_thread():
+    before = threading.active_count()
+
+    def endless():
+        while True:
+            yield image()
+
+    stream = Stream(Slow(), endless(), StreamOptions())
+    results = iter(stream)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+    assert balanced(stream.report)
+    assert stream.report.answered == 1
+
+
+def test_a_source_that_fails_is_told_after_its_frames():
+    def failing():
+        yield from frames(3)
+        raise DataError("the cable is out", "nothing comes", "Plug it in")
+
+    stream = Stream(Slow(), failing(), StreamOptions())
+    seen = (stream.frame.index for _ in stream)
+    assert [next(seen), next(seen), next(seen)] == [0, 1, 2]
+    with pytest.raises(DataError, match="cable"):
+        next(seen)
+
+
+def test_an_answerer_that_fails_ends_the_stream():
+    class Broken:
+        def answer(self, image, *, adjust):
+            raise DataError("a", "b", "c")
+
+    before = threading.active_count()
+    with pytest.raises(DataError):
+        list(Stream(Broken(), frames(50), StreamOptions()))
+    assert threading.active_count() == before
+
+
+def test_smoothing_is_a_moving_average_that_lags_as_stated():
+    share = 0.75
+    options = StreamOptions(smoothing=share)
+    assert options.lag_frames == pytest.approx(3.0)
+    steps = [image(0), *[image(255)] * 30]
+    found = [told.probability.mean() for told in Stream(Slow(), steps, options)]
+    expected = [1 - share**n for n in range(31)]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    # the mean delay of a step is what is stated, weighed by how much comes at each frame
+    arrived = np.diff(found)
+    assert np.sum(np.arange(30) * arrived) / np.sum(arrived) == pytest.approx(3.0, abs=0.02)
+
+
+def test_smoothing_begins_anew_where_the_size_changes():
+    steps = [image(255), image(0, (6, 7)), image(0, (6, 7))]
+    found = list(Stream(Slow(), steps, StreamOptions(smoothing=0.5)))
+    assert [told.probability.max() for told in found] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("wrong", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"deadline_ms": -1.0}])
+def test_what_cannot_be_is_refused(wrong):
+    with pytest.raises(UsageError, match="cannot be used"):
+        StreamOptions(**wrong)
+
+
+def test_the_segmenter_streams_what_it_answers(tiny_bundle):
+    segment = load_segmenter(tiny_bundle, threads=1)
+    pictures = [sample_phantom(3, n, shape=(60, 80)).image for n in range(4)]
+    stream = segment.stream(pictures)
+    for one, result in zip(pictures, stream, strict=True):
+        np.testing.assert_array_equal(result.mask, segment(one).mask)
+        assert result.image is one
+    assert stream.report.answered == 4
