@@ -20,8 +20,9 @@ from suraksha.bench.figures import draw_figures
 from suraksha.bench.formats import Number
 from suraksha.bench.plan import load_plan
 from suraksha.bench.published import TABLE_2
+from suraksha.bench.results import read_results
 from suraksha.bench.speed import measure_speeds, read_speeds, speed_key
-from suraksha.bench.tables import build_tables, read_results
+from suraksha.bench.tables import build_tables
 from suraksha.cli.app import main
 from suraksha.errors import TrainError
 from suraksha.metrics.summary import paired_difference

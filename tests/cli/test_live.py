@@ -9,7 +9,8 @@ from PIL import Image as PilImage
 
 from suraksha.cli.app import main
 from suraksha.imaging.phantom import sample_phantom
-from suraksha.imaging.video import FrameSource, VideoWriter
+from suraksha.imaging.video import FrameSource
+from suraksha.imaging.video_writer import VideoWriter
 from suraksha.runtime.segmenter import load_segmenter
 
 SHAPE = (60, 80)

@@ -8,7 +8,8 @@ from PIL import Image as PilImage
 
 from suraksha.core import Spacing
 from suraksha.errors import InputError, MissingExtraError, UsageError
-from suraksha.imaging.video import FrameSource, VideoWriter, opencv
+from suraksha.imaging.video import FrameSource, opencv
+from suraksha.imaging.video_writer import VideoWriter
 
 SHAPE = (48, 64)
 

@@ -13,7 +13,8 @@ from suraksha.errors import DataError, UsageError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.imaging.video import Frame
 from suraksha.runtime.segmenter import load_segmenter
-from suraksha.runtime.stream import QUEUE, Stream, StreamOptions
+from suraksha.runtime.stream import QUEUE, Stream
+from suraksha.runtime.stream_report import StreamOptions
 from suraksha.runtime.told import Told
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from suraksha.bench.contenders import Contender, by_picture, contenders, mean_of, own_pooled
 from suraksha.bench.report import Scored
+from suraksha.bench.results import Results
 from suraksha.bench.speed import speed_key
-from suraksha.bench.tables import CLEAN, PAPER, Results
+from suraksha.bench.tables import CLEAN, PAPER
 from suraksha.core import Image
 from suraksha.data.readers import find_cases, load_case
 from suraksha.data.samples import Sample, read_samples

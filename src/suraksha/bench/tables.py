@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from suraksha.bench.cells import scored
 from suraksha.bench.claims import claims_table
 from suraksha.bench.contenders import (
     Contender,
@@ -24,12 +21,9 @@ from suraksha.bench.contenders import (
 )
 from suraksha.bench.formats import Cell, Number, Table
 from suraksha.bench.leak import leak_table
-from suraksha.bench.plan import Plan
 from suraksha.bench.report import Scored
-from suraksha.bench.speed import read_speeds, speed_key
-from suraksha.errors import TrainError
-from suraksha.train.report import read_metrics
-from suraksha.train.run import open_run
+from suraksha.bench.results import Results
+from suraksha.bench.speed import speed_key
 
 TRIVIAL = ("all background", "mean mask")
 PAPER, CLEAN = "paper", "clean"
@@ -52,44 +46,6 @@ PICTURE_COLUMNS = (
     ("HD95 px", "hd95_px", 1),
     ("NSD", "nsd", 3),
 )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Results:
-    """What lies in a folder of a plan's runs.
-
-    Args:
-        plan: The plan.
-        runs: Its finished runs, in the plan's order.
-        curves: The epochs of each run, by the run's name.
-        trained: The training pictures of each run, by the run's name.
-        speeds: Milliseconds a picture, by `suraksha.bench.speed.speed_key`.
-    """
-
-    plan: Plan
-    runs: tuple[Scored, ...]
-    curves: Mapping[str, Sequence[Mapping[str, float]]]
-    trained: Mapping[str, Sequence[str]]
-    speeds: Mapping[str, float] = field(default_factory=dict)
-
-
-def read_results(plan: Plan, folder: str | Path) -> Results:
-    """Read the finished runs of a plan, as ``bench run`` or a commit of its results left them.
-
-    Raises:
-        TrainError: Not one run is finished, or one has no curves.
-    """
-    folder = Path(folder)
-    runs = tuple(one for cell in plan.cells if (one := scored(cell, folder)) is not None)
-    if not runs:
-        raise TrainError(
-            f"{folder} holds no finished run of plan {plan.name}",
-            "there is nothing to make a table of",
-            "Give the folder of its runs with --runs, or run it: suraksha bench run PLAN",
-        )
-    curves = {one.cell.name: read_metrics(folder / one.cell.name) for one in runs}
-    trained = {one.cell.name: open_run(folder / one.cell.name).split.train for one in runs}
-    return Results(plan, runs, curves, trained, read_speeds(folder))
 
 
 def build_tables(results: Results) -> list[Table]:

@@ -12,9 +12,10 @@ from suraksha.bench.figures import draw_figures
 from suraksha.bench.formats import FORMATS
 from suraksha.bench.plan import load_plan
 from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
+from suraksha.bench.results import read_results
 from suraksha.bench.run import BenchOptions, bench
 from suraksha.bench.speed import ROUNDS, measure_speeds
-from suraksha.bench.tables import build_tables, read_results
+from suraksha.bench.tables import build_tables
 from suraksha.cli.data import bar, positive
 from suraksha.compute.base import EXECUTORS, make_executor
 from suraksha.files import write_text

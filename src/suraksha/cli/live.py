@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
-from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
 
-from PIL import Image as PilImage
-from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
-from suraksha.cli.render import CSV_LESION, lesion_record
+from suraksha.cli.live_outputs import Outputs
 from suraksha.cli.use import add_bundle, millimetres
-from suraksha.core import Result
 from suraksha.errors import InputError
-from suraksha.files import write_bytes, write_text
-from suraksha.imaging.overlay import overlay
-from suraksha.imaging.video import Frame, FrameSource, VideoWriter
+from suraksha.files import write_text
+from suraksha.imaging.video import Frame, FrameSource
 from suraksha.runtime.segmenter import load_segmenter
-from suraksha.runtime.stream import Stream, StreamOptions, StreamReport
-
-COLUMNS = ("frame", "time_s", *CSV_LESION, "latency_ms", "made_by")
-MADE_BY = "Suraksha, research use only"
-# annotated frames that may wait for the encoder
-WAITING = 4
+from suraksha.runtime.stream_report import StreamOptions, StreamReport
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +64,7 @@ def run_live(options: argparse.Namespace) -> int:
             )
         frames = _frames(options, source)
         stream = segment.stream(frames, _unpaced_if_live(chosen, source))
-        written = stack.enter_context(_Outputs(options.out, source.fps, not options.no_video))
+        written = stack.enter_context(Outputs(options.out, source.fps, not options.no_video))
         bar = stack.enter_context(tqdm(unit="frame", disable=None))
         with suppress(KeyboardInterrupt):  # how a camera is stopped
             for result in stream:
@@ -110,79 +95,6 @@ def _frames(options: argparse.Namespace, source: FrameSource) -> Iterator[Frame]
             return
         due += 1 / source.fps
         source = FrameSource(options.source, spacing=options.spacing)
-
-
-class _Outputs:
-    """The annotated video, the measurements over time and the frame with the largest lesion."""
-
-    def __init__(self, out: Path, fps: float, video: bool) -> None:
-        self.out, self._largest, self._shown = out, 0, -1
-        out.mkdir(parents=True, exist_ok=True)
-        self._video = VideoWriter(out / "annotated.mp4", fps) if video else None
-        self._pool, self._waiting = ThreadPoolExecutor(1), deque[Future[None]]()
-        self._file: TextIO = (out / "measurements.csv").open("w", newline="", encoding="utf-8")
-        self._rows = csv.DictWriter(self._file, COLUMNS, extrasaction="ignore")
-        self._rows.writeheader()
-
-    def add(self, result: Result, stream: Stream) -> None:
-        """Write one answer."""
-        frame = stream.frame
-        if frame is None:
-            return
-        row = {
-            "frame": frame.index,
-            "time_s": round(frame.time_s, 3),
-            "latency_ms": round(result.latency_ms["total"], 2),
-            "made_by": MADE_BY,
-        }
-        for lesion in [lesion_record(x) for x in result.lesions] or [{}]:
-            self._rows.writerow({**row, **lesion})
-        area = max((lesion.area_px for lesion in result.lesions), default=0)
-        if area > self._largest:
-            self._largest = area
-            self._do(self._write_key, result, frame)
-        if self._video is not None:
-            times, self._shown = frame.index - self._shown, frame.index
-            self._do(self._write_frame, result, times)
-
-    def _do(self, work: Any, *given: Any) -> None:  # noqa: ANN401 - a method and its arguments
-        """In the writing thread; where too much waits, wait too."""
-        while len(self._waiting) >= WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(work, *given))
-
-    def _write_frame(self, result: Result, times: int) -> None:
-        if self._video is not None:
-            self._video.write(_drawn(result), times=times)
-
-    def _write_key(self, result: Result, frame: Frame) -> None:
-        file, info = BytesIO(), PngInfo()
-        info.add_text("Software", MADE_BY)
-        info.add_text("Comment", f"frame {frame.index}, {frame.time_s:.3f} s")
-        PilImage.fromarray(_drawn(result)).save(file, "PNG", pnginfo=info)
-        write_bytes(self.out / "key-frame.png", file.getvalue())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            for left in self._waiting:
-                left.result()
-        finally:
-            self._pool.shutdown()
-            self._file.close()
-            if self._video is not None:
-                self._video.__exit__(kind, error, trace)
-
-
-def _drawn(result: Result) -> Any:  # noqa: ANN401 - (H, W, 3) uint8
-    return overlay(result.image, result.mask, lesions=result.lesions)
 
 
 def _conclude(report: StreamReport, options: argparse.Namespace, bundle: str) -> int:

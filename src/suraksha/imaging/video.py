@@ -1,4 +1,4 @@
-"""Frames from a video file, a camera, a folder or a file of several pages; and a video written.
+"""Frames from a video file, a camera, a folder or a file of several pages.
 
 Videos and cameras are read by OpenCV, the extra ``[video]``. A frame that cannot be read is given
 as the error that says why, and the source goes on where it can.
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from suraksha.core import Image, Spacing
-from suraksha.errors import InputError, MissingExtraError, UsageError
+from suraksha.errors import InputError, MissingExtraError
 from suraksha.imaging.read import DECODER_ERRORS, read_image
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
@@ -30,7 +30,6 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", *PAGES)
 DEFAULT_FPS = 25.0
 # unreadable frames in a row after which a camera or video counts as gone
 PATIENCE = 25
-CODEC = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +75,19 @@ class FrameSource:
             files = [file for file in path.iterdir() if file.suffix.lower() in PICTURES]
             self._files = sorted(files, key=_natural)
             if not self._files:
-                raise _unusable(source, f"the folder holds no {', '.join(PICTURES)}")
+                raise unusable(source, f"the folder holds no {', '.join(PICTURES)}")
         elif path.suffix.lower() in PAGES and path.is_file():
             self._files, self._pages = [path], _count_pages(path)
         elif path.is_file():
             self._open(str(path))
         else:
-            raise _unusable(source, "it is no file, no folder and no camera:N")
+            raise unusable(source, "it is no file, no folder and no camera:N")
 
     def _open(self, what: str | int) -> None:
         cv2 = opencv()
         self._capture = cv2.VideoCapture(what)
         if not self._capture.isOpened():
-            raise _unusable(self.name, "OpenCV cannot open it")
+            raise unusable(self.name, "OpenCV cannot open it")
         told = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = told if 1 <= told <= 1000 else DEFAULT_FPS
 
@@ -146,60 +145,6 @@ class FrameSource:
         return bool(count <= 0 or place >= count)
 
 
-class VideoWriter:
-    """Writes frames as a video; a context manager. The first frame decides the size.
-
-    Args:
-        path: An .mp4 or .avi file.
-        fps: Frames a second.
-
-    Raises:
-        UsageError: Another ending.
-        MissingExtraError: OpenCV is not installed.
-    """
-
-    def __init__(self, path: Path, fps: float) -> None:
-        if path.suffix.lower() not in CODEC:
-            raise UsageError(
-                f"{path} cannot be written", "a video is .mp4 or .avi", "Give one of these endings"
-            )
-        self.path, self.fps = path, fps
-        self._cv2, self._shape = opencv(), (0, 0)
-        self._writer: Any = None
-
-    def write(self, pixels: NDArray[np.uint8], *, times: int = 1) -> None:
-        """Write an RGB frame (H, W, 3), as often as the video is to show it.
-
-        A frame of another size than the first is scaled into it, black at the sides.
-
-        Raises:
-            InputError: The file cannot be written.
-        """
-        if self._writer is None:
-            self._shape = (pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            code = self._cv2.VideoWriter.fourcc(*CODEC[self.path.suffix.lower()])
-            size = (self._shape[1], self._shape[0])
-            self._writer = self._cv2.VideoWriter(str(self.path), code, self.fps, size)
-            if not self._writer.isOpened():
-                raise _unusable(self.path, "OpenCV cannot write it")
-        shown = np.ascontiguousarray(_fitted(pixels, self._shape)[..., ::-1])
-        for _ in range(times):
-            self._writer.write(shown)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._writer is not None:
-            self._writer.release()
-
-
 def opencv() -> Any:  # noqa: ANN401 - the module
     """OpenCV.
 
@@ -227,7 +172,7 @@ def _count_pages(path: Path) -> int:
             picture = PilImage.open(stream, formats=("TIFF",))
             return int(getattr(picture, "n_frames", 1))
     except DECODER_ERRORS as error:
-        raise _unusable(path, f"it is damaged: {error}") from error
+        raise unusable(path, f"it is damaged: {error}") from error
 
 
 def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
@@ -240,19 +185,8 @@ def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[..., 2::-1])
 
 
-def _fitted(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    if pixels.shape[:2] == shape:
-        return pixels
-    scale = min(shape[0] / pixels.shape[0], shape[1] / pixels.shape[1])
-    rows, cols = (max(1, round(side * scale)) for side in pixels.shape[:2])
-    resized = np.asarray(PilImage.fromarray(pixels).resize((cols, rows)))
-    board = np.zeros((*shape, 3), np.uint8)
-    top, left = (shape[0] - rows) // 2, (shape[1] - cols) // 2
-    board[top : top + rows, left : left + cols] = resized
-    return board
-
-
-def _unusable(source: str | Path, why: str) -> InputError:
+def unusable(source: str | Path, why: str) -> InputError:
+    """The error of what is no source of frames, and why."""
     return InputError(
         f"'{source}' cannot be used as a source of frames",
         why,

@@ -16,7 +16,8 @@ from suraksha.measure import measure
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, Logits, create_engine
-from suraksha.runtime.stream import Stream, StreamOptions
+from suraksha.runtime.stream import Stream
+from suraksha.runtime.stream_report import StreamOptions
 from suraksha.runtime.told import Told, class_probabilities
 
 EVERY_FRAME = StreamOptions()
