@@ -13,7 +13,7 @@ help:
 	@echo "make demo   segment the sample pictures, without torch"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make check  lint, types and import contracts alone"
-	@echo "make trial  the long trials: kills and resumes"
+	@echo "make trial  the long trials: kills and resumes, ten minutes of live video"
 
 # $(1) = folder, $(2) = what to install
 define environment
@@ -48,6 +48,7 @@ test: check
 
 trial: $(TEST)/ready
 	$(TEST)/bin/python trials/kill_and_resume.py
+	$(TEST)/bin/python trials/live.py
 
 clean:
 	rm -rf $(DEMO) $(TEST) demo dist build

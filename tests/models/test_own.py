@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from suraksha.errors import ModelError
+from suraksha.errors import BundleError, ModelError
 from suraksha.models.zoo import create_model, find_model, model_options
 from suraksha.runtime.bundle import read_bundle
+from suraksha.runtime.engines import create_engine
 from suraksha.train.config import ModelConfig
 from suraksha.train.export import export
 from suraksha.train.fit import train
@@ -30,6 +32,13 @@ class Net(nn.Module):
 
 class Bare(Net):
     divisor = 32
+
+class Stiffer(Net):
+    one_size = True
+
+    def forward(self, x):
+        ramp = torch.linspace(0, 1, x.shape[2])[:, None].repeat(1, int(x.shape[3]))
+        return self.body(x) + ramp
 
 class Odd(Net):
     divisor = 0
@@ -68,16 +77,23 @@ def test_it_is_built_and_its_options_rebuild_it():
     assert (entry.name, entry.divisor) == ("mine_net:Net", 8)
 
 
-def test_it_is_trained_and_exported_as_ours(tiny_config, phantom_cache, tmp_path):
+@pytest.mark.parametrize("name", ["Net", "Stiffer"])
+def test_it_is_trained_and_exported_as_ours(tiny_config, phantom_cache, tmp_path, name):
     optim = replace(tiny_config.optim, epochs=1)
-    model = ModelConfig("mine_net:Net", {"width": 4})
+    model = ModelConfig(f"mine_net:{name}", {"width": 4})
     config = replace(tiny_config, model=model, optim=optim)
     run = train(config, phantom_cache, out=tmp_path, progress=False)
-    assert "-mine_net.Net-" in run.folder.name
+    assert f"-mine_net.{name}-" in run.folder.name
     export(run, tmp_path / "mine.busi", data=phantom_cache)
-    card = read_bundle(tmp_path / "mine.busi").card
-    assert card.model == {"name": "mine_net:Net", "in_channels": 1, "width": 4}
-    assert card.divisor == 8
+    bundle = read_bundle(tmp_path / "mine.busi")
+    assert bundle.card.model == {"name": f"mine_net:{name}", "in_channels": 1, "width": 4}
+    assert bundle.card.divisor == 8
+    assert len(bundle.card.parity) == (3 if name == "Net" else 1)
+    engine = create_engine("onnxruntime", bundle.model)
+    assert engine.run(np.zeros((1, 1, 32, 32), np.float32)).mask.shape == (1, 1, 32, 32)
+    if name == "Stiffer":
+        with pytest.raises(BundleError, match="failed on a batch"):
+            engine.run(np.zeros((1, 1, 64, 64), np.float32))
 
 
 @pytest.mark.parametrize(

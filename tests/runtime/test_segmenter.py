@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,9 +12,10 @@ from suraksha.core import Image, Spacing
 from suraksha.data.samples import read_samples
 from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
 from suraksha.imaging.phantom import sample_phantom
+from suraksha.imaging.prepare import prepare
 from suraksha.measure import measure
 from suraksha.runtime.engines import ENGINES, create_engine, default_threads
-from suraksha.runtime.segmenter import load_segmenter
+from suraksha.runtime.segmenter import Segmenter, load_segmenter
 from suraksha.train.evaluate import network_teller
 
 
@@ -110,3 +112,16 @@ def test_an_engine_that_is_not_installed_names_its_extra(segment, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"suraksha\[openvino\]"):
         create_engine("openvino", segment.bundle.model)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_every_engine_tells_where_the_network_looked(tiny_run, segment, phantom_root, name):
+    image = read_samples(phantom_root, tiny_run.split.test)[0].image
+    network, preparation = tiny_run.network(), tiny_run.config.data.preparation
+    expected = network.attention_maps(torch.from_numpy(prepare(image, preparation)))
+    found = Segmenter(segment.bundle, create_engine(name, segment.bundle.model, threads=1)).explain(
+        image
+    )
+    assert list(found) == list(expected) == ["bottleneck", "skip4", "skip3", "skip2", "skip1"]
+    for key, weights in found.items():
+        np.testing.assert_allclose(weights, expected[key][0, 0].numpy(), atol=1e-4)

@@ -62,7 +62,7 @@ def logits_of(run, images):
     preparation = run.config.data.preparation
     batch = torch.from_numpy(np.concatenate([prepare(image, preparation) for image in images]))
     with torch.inference_mode():
-        return run.network().with_classes(batch)[1].numpy()
+        return run.network().run(batch)[1].numpy()
 
 
 def test_the_temperature_is_fitted_on_the_validation_part(telling_run, phantom_cache):
@@ -189,12 +189,14 @@ def test_what_fits_is_not_refused(telling_config, tiny_config, phantom_cache):
 
 
 def test_names_of_the_outputs():
+    gates = [f"attention_skip{level}" for level in (3, 2, 1)]
     for classes, names in ((0, ["logits"]), (2, ["logits", "classes"])):
-        network = create_model("suraksha-lite", options={"width": 4, "classes": classes}).eval()
+        options = {"width": 4, "classes": classes, "bottleneck_attention": False}
+        network = create_model("suraksha-lite", options=options).eval()
         assert classes_told(network) == classes
         whole = AllOutputs(network)
-        assert list(whole.names) == names
-        assert len(whole(torch.zeros(1, 1, 32, 32))) == len(names)
+        assert list(whole.names) == names + gates
+        assert len(whole(torch.zeros(1, 1, 32, 32))) == len(names) + 3
     assert classes_told(create_model("suraksha", options={"width": 4})) == 0
 
 

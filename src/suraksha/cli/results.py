@@ -14,12 +14,12 @@ from suraksha.errors import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 LINES = "results.jsonl"
 OWN = ("results.csv", "report.html")
-KINDS = ("mask", "overlay")
+KINDS = ("mask", "overlay", "attention")
 # stands near the start of each file that segment writes, by which it knows its own
 MARK = b"uraksha"
 HEAD_BYTES = 1024
 # how segment and BUSI name what is no picture of a patient
-NO_PICTURE = re.compile(r"_mask(_\d+)?$|_overlay$")
+NO_PICTURE = re.compile(r"_mask(_\d+)?$|_overlay$|_attention$")
 Record = dict[str, Any]
 
 
@@ -31,9 +31,9 @@ def shown(path: Path | str) -> str:
 def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The files given and the pictures of the folders given, in order; and what was left out.
 
-    In folders, masks and overlays (``*_mask``, ``*_mask_1``, ``*_overlay``) are left out. A file is
-    taken as it is given, whatever its name: an unusable one is reported with its own error. So is a
-    folder without a picture.
+    In folders, what is no picture (``*_mask``, ``*_mask_1``, ``*_overlay``, ``*_attention``) is
+    left out. A file is taken as it is given, whatever its name: an unusable one is reported with
+    its own error. So is a folder without a picture.
 
     Raises:
         InputError: No picture at all.

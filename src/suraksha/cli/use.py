@@ -40,9 +40,10 @@ from suraksha.cli.results import (
     shown,
     source_of,
 )
-from suraksha.core import Result, Spacing
+from suraksha.core import Image, Result, Spacing
 from suraksha.errors import InputError, SurakshaError, UsageError
 from suraksha.files import write_bytes, write_text
+from suraksha.imaging.heat import heat_panels
 from suraksha.imaging.overlay import overlay
 from suraksha.imaging.read import read_image
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
@@ -50,6 +51,9 @@ from suraksha.runtime.card import DECISION_SUPPORT
 from suraksha.runtime.engines import AUTO, ENGINES
 from suraksha.runtime.model_card import model_card
 from suraksha.runtime.segmenter import Segmenter, load_segmenter
+
+# any picture, to see what a bundle can tell
+BLANK = Image(np.zeros((8, 8), np.uint8))
 
 
 def add_segment(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +64,9 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spacing", type=millimetres, metavar="MM", help="millimetres per pixel")
     parser.add_argument(
         "--classes", action="store_true", help=f"show class probabilities ({DECISION_SUPPORT})"
+    )
+    parser.add_argument(
+        "--explain", action="store_true", help="draw where the network looked, for each picture"
     )
     parser.add_argument("--json", action="store_true", help="print the JSON lines")
 
@@ -83,6 +90,12 @@ def run_segment(options: argparse.Namespace) -> int:
             f"--classes cannot be used with bundle {segment.card.name}",
             "its network tells no classes",
             "Leave --classes out, or give a --bundle that tells them",
+        )
+    if options.explain and not segment.explain(BLANK):
+        raise UsageError(
+            f"--explain cannot be used with bundle {segment.card.name}",
+            "its network has no attention, or was exported before it could tell",
+            "Leave --explain out, or export the bundle again",
         )
     earlier = earlier_records(options.out)
     names = output_names(pictures, earlier)
@@ -136,14 +149,20 @@ def _segment_one(
         result = segment(read_image(path, spacing=options.spacing))
         mask = out.with_name(f"{out.name}_mask.png")
         drawn = out.with_name(f"{out.name}_overlay.png")
+        maps = segment.explain(result.image) if options.explain else {}
         write_bytes(mask, _png(result.mask.astype(np.uint8) * 255))
         write_bytes(drawn, _png(overlay(result.image, result.mask, lesions=result.lesions)))
+        if maps:
+            looked = out.with_name(f"{out.name}_attention.png")
+            write_bytes(looked, _png(heat_panels(result.image, maps)))
     except (SurakshaError, OSError, MemoryError) as error:
         remove_outputs(out.parent, out.name)
         why = "the memory does not suffice. Give a smaller picture"
         text = why if isinstance(error, MemoryError) else str(error)
         return {"image": shown(path), "source": source_of(path), "error": shown(text)}
     record = _record(path, result, mask=mask.name, overlay=drawn.name)
+    if maps:
+        record["attention"] = looked.name
     if options.classes and result.classes is not None:
         record |= support_record(result.classes)
     return record

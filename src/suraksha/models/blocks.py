@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -51,6 +53,44 @@ class AttentionGate(nn.Module):
         """The weights, (N, 1, H, W) in 0..1, of a skip and a query of one size."""
         scores: Tensor = self.psi(F.relu(self.skip(skip) + self.query(query)))
         return torch.sigmoid(scores)
+
+
+class AttentionNetwork(nn.Module, ABC):
+    """A network with attention, which can tell where it looked."""
+
+    @abstractmethod
+    def run(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> tuple[Tensor, ...]:
+        """All that the network tells of a batch (N, C, H, W), the mask's logits first.
+
+        Args:
+            x: The batch.
+            maps: Takes the attention maps, where it is given; see `attention_maps`.
+
+        Raises:
+            ModelError: The divisor does not divide the height or the width, or other channels.
+        """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the mask, (N, 1, H, W).
+
+        Raises:
+            ModelError: As `run`.
+        """
+        return self.run(x)[0]
+
+    @torch.no_grad()
+    def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Where the network looked: name -> (N, 1, h, w), coarse to fine.
+
+        ``bottleneck`` sums to 1 over the picture; ``skip4`` (coarsest) to ``skip1`` are the gates'
+        weights in 0..1. Parts that the spec switches off are left out.
+
+        Raises:
+            ModelError: As `run`.
+        """
+        maps: dict[str, Tensor] = {}
+        self.run(x, maps)
+        return maps
 
 
 class GlobalAttention(nn.Module):

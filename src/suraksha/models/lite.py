@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from suraksha.errors import MissingExtraError, ModelError, UnknownNameError
+from suraksha.errors import MissingExtraError, UnknownNameError
 from suraksha.models.blocks import (
     EFFICIENTNET_EPS,
+    AttentionNetwork,
     DecoderBlock,
     GlobalAttention,
     InvertedBottleneck,
@@ -142,7 +143,7 @@ class LiteSpec:
         return tuple(self.width * factor for factor in (8, 4, 2, 1))
 
 
-class Lite(nn.Module):
+class Lite(AttentionNetwork):
     """suraksha-lite: (N, C, H, W) -> logits (N, 1, H, W); 32 divides H and W.
 
     The encoder is EfficientNet-Lite (doi 10.48550/arXiv.1905.11946, without squeeze-and-excitation
@@ -178,43 +179,6 @@ class Lite(nn.Module):
         self.head = nn.Conv2d(spec.decoder[-1], 1, 1)
         self.classifier = nn.Linear(spec.bottleneck, spec.classes) if spec.classes else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch.
-
-        Raises:
-            ModelError: 32 does not divide the height or the width, or the channels do not fit.
-        """
-        return self._run(x, None)[0]
-
-    def with_classes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(logits of the mask, logits of the classes (N, classes)).
-
-        Raises:
-            ModelError: As for the call, or the spec has no classes.
-        """
-        logits, deep = self._run(x, None)
-        if self.classifier is None:
-            raise ModelError(
-                "this network does not tell classes",
-                "its spec says classes = 0",
-                "Build it with the number of classes",
-            )
-        return logits, self.classifier(deep.mean((2, 3)))
-
-    @torch.no_grad()
-    def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Where the network looked: name -> (N, 1, h, w), coarse to fine.
-
-        ``bottleneck`` sums to 1 over the picture; ``skip4`` (coarsest) to ``skip1`` are the gates'
-        weights in 0..1. Parts that the spec switches off are left out.
-
-        Raises:
-            ModelError: As for the call.
-        """
-        maps: dict[str, Tensor] = {}
-        self._run(x, maps)
-        return maps
-
     @property
     def pretrained_parts(self) -> tuple[nn.Module, ...]:
         """The parts that `load_pretrained` fills."""
@@ -233,8 +197,11 @@ class Lite(nn.Module):
             grey = value.ndim == 4 and value.shape[1] == 3 and tensor.shape[1] == 1
             tensor.copy_(value.sum(1, keepdim=True) if grey else value)
 
-    def _run(self, x: Tensor, maps: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
-        """(logits, the bottleneck's map)."""
+    def run(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> tuple[Tensor, ...]:
+        """(logits of the mask,), and logits of the classes (N, classes) where the spec has some.
+
+        See `AttentionNetwork.run`.
+        """
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         x = self.stem(x)
         skips = []
@@ -252,8 +219,10 @@ class Lite(nn.Module):
             x, weights = decode(x, skips.pop())
             if maps is not None and weights is not None:
                 maps[f"skip{level}"] = weights
-        logits: Tensor = self.head(x)
-        return F.interpolate(logits, scale_factor=2.0, mode="bilinear"), deep
+        logits = F.interpolate(self.head(x), scale_factor=2.0, mode="bilinear")
+        if self.classifier is None:
+            return (logits,)
+        return logits, self.classifier(deep.mean((2, 3)))
 
 
 def _encoder(spec: LiteSpec) -> list[nn.Sequential]:

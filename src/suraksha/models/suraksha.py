@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from suraksha.models.blocks import (
+    AttentionNetwork,
     DecoderBlock,
     DoubleConv,
     GlobalAttention,
@@ -89,7 +89,7 @@ class Bottleneck(nn.Module):
         return attended
 
 
-class Suraksha(nn.Module):
+class Suraksha(AttentionNetwork):
     """The network of the paper: (N, C, H, W) -> logits (N, 1, H, W); 16 divides H and W.
 
     Source: Keshav Kumar et al. 2025, section 2 (SURAKSHA). Loss and metrics take the logits;
@@ -116,29 +116,8 @@ class Suraksha(nn.Module):
         )
         self.head = nn.Conv2d(channels[0], 1, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch.
-
-        Raises:
-            ModelError: 16 does not divide the height or the width, or the channels do not fit.
-        """
-        return self._run(x, None)
-
-    @torch.no_grad()
-    def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Where the network looked: name -> (N, 1, h, w), coarse to fine.
-
-        ``bottleneck`` sums to 1 over the picture; ``skip4`` (coarsest) to ``skip1`` are the gates'
-        weights in 0..1. Parts that the spec switches off are left out.
-
-        Raises:
-            ModelError: As for the call.
-        """
-        maps: dict[str, Tensor] = {}
-        self._run(x, maps)
-        return maps
-
-    def _run(self, x: Tensor, maps: dict[str, Tensor] | None) -> Tensor:
+    def run(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> tuple[Tensor, ...]:
+        """(logits of the mask,); see `AttentionNetwork.run`."""
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         skips = []
         for encode in self.encoder:
@@ -149,5 +128,4 @@ class Suraksha(nn.Module):
             x, weights = decode(x, skips[level])
             if maps is not None and weights is not None:
                 maps[f"skip{level + 1}"] = weights
-        logits: Tensor = self.head(x)
-        return logits
+        return (self.head(x),)

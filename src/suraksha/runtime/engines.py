@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -36,6 +36,11 @@ class Logits:
     classes: NDArray[np.float32] | None = None
 
 
+# the outputs of a network's file; attention maps are called attention_skip1 and so on
+LOGITS, CLASSES, ATTENTION = "logits", "classes", "attention_"
+Maps = Mapping[str, NDArray[np.float32]]
+
+
 class Engine(Protocol):
     """What runs a network."""
 
@@ -49,6 +54,13 @@ class Engine(Protocol):
 
     def run(self, batch: NDArray[np.float32]) -> Logits:
         """The answer for a batch (N, C, h, w), in one pass.
+
+        Raises:
+            BundleError: The network does not take such a batch.
+        """
+
+    def explain(self, batch: NDArray[np.float32]) -> Maps:
+        """Where the network looks: (N, 1, h, w) float32 by name, coarse to fine; may be empty.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -88,6 +100,7 @@ class OnnxRuntimeEngine:
                 "Update onnxruntime, or export the bundle again",
             ) from error
         self._input = self._session.get_inputs()[0].name
+        self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, batch: NDArray[np.float32]) -> Logits:
         """The answer for a batch (N, C, h, w), in one pass.
@@ -95,15 +108,29 @@ class OnnxRuntimeEngine:
         Raises:
             BundleError: The network does not take such a batch.
         """
+        mask, *classes = self._run(batch, [n for n in self._names if not n.startswith(ATTENTION)])
+        return Logits(mask, classes[0] if classes else None)
+
+    def explain(self, batch: NDArray[np.float32]) -> Maps:
+        """Where the network looks, by name.
+
+        Raises:
+            BundleError: The network does not take such a batch.
+        """
+        names = [name for name in self._names if name.startswith(ATTENTION)]
+        found = self._run(batch, names) if names else []
+        return {n.removeprefix(ATTENTION): m for n, m in zip(names, found, strict=True)}
+
+    def _run(self, batch: NDArray[np.float32], names: list[str]) -> list[NDArray[np.float32]]:
         try:
-            mask, *classes = self._session.run(None, {self._input: batch})
+            answers: list[NDArray[np.float32]] = self._session.run(names, {self._input: batch})
         except Exception as error:
             raise BundleError(
                 f"the bundle's network failed on a batch of shape {batch.shape}",
                 f"ONNX Runtime says: {error}",
                 "Export the bundle again, or free memory",
             ) from error
-        return Logits(mask, classes[0] if classes else None)
+        return answers
 
 
 class OpenVINOEngine:
@@ -145,11 +172,24 @@ class OpenVINOEngine:
         Raises:
             BundleError: The network does not take such a batch.
         """
+        found = self._run(batch)
+        return Logits(found[LOGITS], found.get(CLASSES))
+
+    def explain(self, batch: NDArray[np.float32]) -> Maps:
+        """Where the network looks, by name.
+
+        Raises:
+            BundleError: The network does not take such a batch.
+        """
+        maps = {name: map_ for name, map_ in self._run(batch).items() if name.startswith(ATTENTION)}
+        return {name.removeprefix(ATTENTION): map_ for name, map_ in maps.items()}
+
+    def _run(self, batch: NDArray[np.float32]) -> Maps:
         try:
             # it would read past the channels that are there
             if not self._takes.compatible(type(self._takes)(list(batch.shape))):
                 raise ValueError(f"the network takes {self._takes}")
-            mask, *classes = self._request.infer([batch]).values()
+            answers = self._request.infer([batch])
         except Exception as error:
             raise BundleError(
                 f"the bundle's network failed on a batch of shape {batch.shape}",
@@ -157,7 +197,7 @@ class OpenVINOEngine:
                 "Export the bundle again, or free memory",
             ) from error
         # the arrays are OpenVINO's own and are written again by the next picture
-        return Logits(np.array(mask), np.array(classes[0]) if classes else None)
+        return {output.get_any_name(): np.array(value) for output, value in answers.items()}
 
 
 def _openvino() -> Any:  # noqa: ANN401 - openvino.Core

@@ -15,7 +15,7 @@ from suraksha.imaging.video import Frame
 from suraksha.measure import measure
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
-from suraksha.runtime.engines import AUTO, Engine, Logits, create_engine
+from suraksha.runtime.engines import AUTO, Engine, Logits, Maps, create_engine
 from suraksha.runtime.stream import Stream
 from suraksha.runtime.stream_report import StreamOptions
 from suraksha.runtime.told import Told, class_probabilities
@@ -50,6 +50,20 @@ class Segmenter:
             BundleError: The network tells other classes than the card.
         """
         return self._told(self.engine.run(prepare(image, self.card.preparation)), image)
+
+    def explain(self, image: Image) -> Maps:
+        """Where the network looks in a picture, by name and coarse to fine.
+
+        Returns:
+            (h, w) float32 on the grids of the network: ``skip4`` to ``skip1``, the weights of the
+            gates in 0..1, and ``bottleneck``, sum 1, as far as the network has them. Empty for a
+            bundle without attention, or one that was exported before it could tell.
+
+        Raises:
+            BundleError: The network does not take the picture.
+        """
+        found = self.engine.explain(prepare(image, self.card.preparation))
+        return {name: weights[0, 0] for name, weights in found.items()}
 
     def __call__(self, image: Image) -> Result:
         """Segment and measure one picture; see `answer`."""

@@ -37,6 +37,11 @@ PARITY_PICTURES = 8
 FLOAT_BITS = 24
 
 
+def _one_size(network: nn.Module) -> bool:
+    """Whether an export takes pictures of one size alone."""
+    return bool(getattr(network, "one_size", False))
+
+
 def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
     """The network as an ONNX file with any number, height and width of pictures.
 
@@ -50,7 +55,7 @@ def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
     Raises:
         TrainError: torch gave no program.
     """
-    one_size, free = getattr(network, "one_size", False), torch.export.Dim.DYNAMIC
+    one_size, free = _one_size(network), torch.export.Dim.DYNAMIC
     # two unlike sides, so that the exporter takes neither for the other
     width = preparation.width * (1 if one_size else 2)
     shape = (2, preparation.channels, preparation.height, width)
@@ -227,6 +232,8 @@ def _parity(
 ) -> dict[str, float]:
     pictures = [sample.image for sample in samples[:PARITY_PICTURES]]
     sizes = parity_preparations(card.preparation, card.divisor)
+    if _one_size(network):
+        sizes = (card.preparation,)
     return check_parity(network, model, pictures=pictures, preparations=sizes)
 
 

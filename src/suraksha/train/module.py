@@ -101,7 +101,7 @@ class SegmentationModule(pl.LightningModule):
         inputs = standardise(seen.pictures, self.config.data.preparation)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         if weight := self.config.loss.classes:
-            logits, told = self.network.with_classes(inputs)
+            logits, told = self.network.run(inputs)
             value = loss(logits, masks, spec=self.config.loss)
             value = value + weight * F.cross_entropy(told, classes[seen.source])
         else:

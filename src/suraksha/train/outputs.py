@@ -1,22 +1,15 @@
-"""What a network tells: the mask's logits and, where it has a second output, the classes'."""
+"""What a network tells: the mask, the classes where it has such an output, where it looked."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 from torch import Tensor, nn
 
+from suraksha.models.blocks import AttentionNetwork
 from suraksha.models.zoo import model_options
+from suraksha.runtime.engines import ATTENTION, CLASSES, LOGITS
 
-NAMES = ("logits", "classes")
-
-
-@runtime_checkable
-class ClassNetwork(Protocol):
-    """A network that can have a second output."""
-
-    def with_classes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (N, 1, H, W) of the mask and (N, classes) of the classes."""
+# a size that every network with attention takes
+SIDE = 64
 
 
 def classes_told(network: nn.Module) -> int:
@@ -25,14 +18,12 @@ def classes_told(network: nn.Module) -> int:
 
 
 def outputs_of(network: nn.Module, batch: Tensor) -> tuple[Tensor, ...]:
-    """All that a network tells of a batch, in one pass and in the order of ``NAMES``."""
-    if isinstance(network, ClassNetwork) and classes_told(network):
-        return network.with_classes(batch)
-    return (network(batch),)
+    """What a network tells of a batch, in one pass: the mask's logits, then the classes'."""
+    return network.run(batch) if isinstance(network, AttentionNetwork) else (network(batch),)
 
 
 class AllOutputs(nn.Module):
-    """A network whose call gives all that it tells, for the export.
+    """A network whose call gives all that it tells and where it looked, for the export.
 
     Args:
         network: Any network of the zoo.
@@ -44,9 +35,20 @@ class AllOutputs(nn.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the outputs."""
-        return NAMES if classes_told(self.network) else NAMES[:1]
+        """The names of the outputs; those of attention maps begin with ``attention_``."""
+        told = (LOGITS, CLASSES) if classes_told(self.network) else (LOGITS,)
+        return *told, *(f"{ATTENTION}{name}" for name in self._maps())
+
+    def _maps(self) -> list[str]:
+        if not isinstance(self.network, AttentionNetwork):
+            return []
+        first = next(self.network.parameters())
+        channels = model_options(self.network)["in_channels"]
+        return list(self.network.attention_maps(first.new_zeros(1, channels, SIDE, SIDE)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The outputs, see `outputs_of`."""
-        return outputs_of(self.network, x)
+        """The outputs, in the order of ``names``."""
+        if not isinstance(self.network, AttentionNetwork):
+            return outputs_of(self.network, x)
+        maps: dict[str, Tensor] = {}
+        return *self.network.run(x, maps), *maps.values()

@@ -1,0 +1,98 @@
+"""Ten minutes of ``suraksha live`` on a looping clip of a moving probe: latency, drops and memory.
+
+Run by ``make trial``; writes docs/results/live.json. The clip is made from one wide phantom, over
+which the picture moves to and fro, so that lesions come into view and go.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from tqdm import tqdm
+
+from suraksha.core import Spacing
+from suraksha.imaging.phantom import make_phantom
+from suraksha.imaging.phantom_spec import LesionSpec, PhantomSpec
+from suraksha.imaging.video_writer import VideoWriter
+
+ROWS, COLS, WIDE = 600, 800, 2400
+SPACING = Spacing.square(40 / ROWS, "phantom")
+FPS, CLIP_S = 25.0, 20.0
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
+LESIONS = (
+    LesionSpec((18.0, 25.0), (8.0, 5.0)),
+    LesionSpec((20.0, 90.0), (5.0, 6.5), kind="spiculated", posterior="shadow"),
+    LesionSpec((16.0, 135.0), (4.0, 2.5), kind="lobulated", posterior="enhancement"),
+)
+REPORT = Path(__file__).resolve().parents[1] / "docs" / "results" / "live.json"
+
+
+def write_clip(path: Path) -> None:
+    """A picture that moves over a wide phantom and back in the clip's time."""
+    spec = PhantomSpec(shape=(ROWS, WIDE), spacing=SPACING, lesions=LESIONS, looks=3)
+    wide = np.asarray(make_phantom(spec).image.pixels)
+    frames = round(FPS * CLIP_S)
+    with VideoWriter(path, FPS) as writer:
+        for number in tqdm(range(frames), desc="clip", unit="frame"):
+            way = (1 - math.cos(2 * math.pi * number / frames)) / 2
+            left = round(way * (WIDE - COLS))
+            view = wide[:, left : left + COLS]
+            writer.write(np.repeat(view[..., None], 3, axis=2))
+
+
+def memory_mb(process: int) -> float:
+    """Resident memory of a process."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def main() -> int:
+    """Run the trial; 0 if all frames are counted, p95 is below the frame time and memory flat."""
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        write_clip(place / "clip.mp4")
+        words = ["live", place / "clip.mp4", "--out", place / "out", "--spacing", SPACING.row_mm]
+        words += ["--loop", "--seconds", SECONDS, "--deadline", 1000 / FPS, "--no-video"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "suraksha.cli.app", *map(str, words)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        start, seen = time.monotonic(), []
+        while process.poll() is None:
+            time.sleep(2.0)
+            try:
+                seen.append((round(time.monotonic() - start), memory_mb(process.pid)))
+            except OSError:  # it has just ended
+                break
+        code = process.wait()
+        told = json.loads((place / "out" / "report.json").read_bytes())
+        told["source"] = f"phantom clip, {ROWS} x {COLS}, {FPS:.0f} frames a second"
+    memory = [mb for _, mb in seen if mb]
+    early, late = (median(part) for part in (memory[3:33], memory[-33:-3]))
+    report = {
+        **told,
+        "exit_code": code,
+        "frame_time_ms": 1000 / FPS,
+        "memory_mb": {"early": early, "late": late, "greatest": max(memory)},
+    }
+    counted = told["read"] == told["answered"] + told["dropped"] + told["unreadable"]
+    flat = late < 1.05 * early
+    report["ok"] = code == 0 and counted and flat and told["p95_ms"] < 1000 / FPS
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+    return 0 if report["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
