@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -40,3 +42,10 @@ def test_a_bundle_that_is_not_there(tmp_path, capsys):
     assert "is not there" in capsys.readouterr().err
     assert main(["info", DEFAULT_BUNDLE[:-1], "--card"]) == 2
     assert f"Did you mean '{DEFAULT_BUNDLE}'" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m suraksha.cli.app info --card | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("# Model card")
+    assert done.stderr == ""

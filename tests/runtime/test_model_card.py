@@ -111,8 +111,8 @@ def test_the_network_and_the_training(shipped):
     page = model_card(shipped)
     network = dict(rows(section(page, "## Network")))
     assert network["SHA-256 of `model.onnx`"] == shipped.model_sha256
-    assert network["parameters"] == "4.65 M"
-    assert network["multiply-accumulates at 256 x 256"] == "1.11 G"
+    assert network["parameters"] == "4.50 M"
+    assert network["multiply-accumulates at 256 x 256"] == "1.09 G"
     training = dict(rows(section(page, "## Data and training")))
     assert training["SHA-256 of the split"] == shipped.training["split_sha256"]
     assert training["pictures trained on"] == "529"

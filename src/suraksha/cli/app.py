@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = build_parser(only=verb).parse_args(given)
         run = getattr(import_module(names[verb].module), f"run_{verb}")
         code: int = run(options)
+        sys.stdout.flush()
     except SurakshaError as error:
         print(f"suraksha: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
@@ -87,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if extra is None:
             raise
         print(f"suraksha: {MissingExtraError(verb, extra, module)}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # what reads our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
         advice = "Check the path, its permissions and the space on the disk"

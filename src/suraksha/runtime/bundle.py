@@ -35,7 +35,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "3516baf84441dc089f86551c5d4ef79fc835120a04050fe5be8ffdf478882e80"}
+    {"suraksha-lite": "644575e43bad51be58a0e2cf383944ea884619bd0135b0c7a8202838a663ca8c"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 
