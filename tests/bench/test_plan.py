@@ -181,7 +181,8 @@ def test_the_flagship_plan():
     for config in parts:
         assert replace(config, name=lite.name, model=lite.model) == lite
     kinds = [(config.model.pretrained, len(config.model.options)) for config in (lite, *parts)]
-    assert kinds == [(True, 3), (True, 4), (True, 5), (False, 3), (False, 4), (False, 5)]
+    assert kinds == [(True, 4), (True, 3), (True, 5), (False, 3), (False, 4), (False, 5)]
+    assert lite.model == load_recipe("lite").model, "the first is the recipe's own network"
 
 
 def test_a_plan_may_choose_on_the_validation_part(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_a_run_folder_holds_what_it_should(tiny_run, tiny_config):
     assert tiny_run.finished["epochs"] == 6
     assert tiny_run.finished["seconds"] > 0
     environment = json.loads((tiny_run.folder / "environment.json").read_text())
-    assert environment["packages"]["torch"] == torch.__version__
+    assert environment["packages"]["torch"] == version("torch")
     rows = rows_of(tiny_run)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["learning_rate"] == pytest.approx(0, abs=1e-9)

@@ -189,14 +189,14 @@ def test_what_fits_is_not_refused(telling_config, tiny_config, phantom_cache):
 
 
 def test_names_of_the_outputs():
-    gates = [f"attention_skip{level}" for level in (3, 2, 1)]
+    gates = [f"attention_skip{level}" for level in (4, 3, 2, 1)]
     for classes, names in ((0, ["logits"]), (2, ["logits", "classes"])):
         options = {"width": 4, "classes": classes, "bottleneck_attention": False}
         network = create_model("suraksha-lite", options=options).eval()
         assert classes_told(network) == classes
         whole = AllOutputs(network)
         assert list(whole.names) == names + gates
-        assert len(whole(torch.zeros(1, 1, 32, 32))) == len(names) + 3
+        assert len(whole(torch.zeros(1, 1, 32, 32))) == len(names) + 4
     assert classes_told(create_model("suraksha", options={"width": 4})) == 0
 
 
