@@ -149,6 +149,19 @@ class Lesion:
         object.__setattr__(self, "contour", _frozen(self.contour))
 
 
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A part of a picture that a network looked at.
+
+    Args:
+        box: (row_min, col_min, row_max, col_max), pixel indices, the last two exclusive.
+        size: (height, width) that it was brought to.
+    """
+
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
+
+
 class CardLike(Protocol):
     """What a result needs to know of the bundle that made it."""
 
@@ -175,6 +188,7 @@ class Result:
         classes: Calibrated probability of each class of the bundle for the whole picture, by name,
             sum 1; None where the bundle tells no classes. Decision support for research; nothing
             shows it unasked.
+        patches: What the network looked at, in order.
 
     Raises:
         InputError: A mask or a probability map of another size than the picture.
@@ -187,6 +201,7 @@ class Result:
     card: CardLike
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     classes: Mapping[str, float] | None = None
+    patches: tuple[Patch, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("mask", "probability"):

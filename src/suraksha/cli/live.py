@@ -14,11 +14,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from suraksha.cli.live_outputs import Outputs
-from suraksha.cli.use import add_bundle, millimetres
+from suraksha.cli.use import add_bundle, load_chosen, millimetres
 from suraksha.errors import InputError
 from suraksha.files import write_text
 from suraksha.imaging.video import Frame, FrameSource
-from suraksha.runtime.segmenter import load_segmenter
 from suraksha.runtime.stream_report import StreamOptions, StreamReport
 
 
@@ -49,7 +48,7 @@ def add_live(parser: argparse.ArgumentParser) -> None:
 
 def run_live(options: argparse.Namespace) -> int:
     """Answer a source until it ends, --seconds are over or Ctrl-C; 1 if no frame was answered."""
-    segment = load_segmenter(options.bundle, engine=options.engine, threads=options.threads)
+    segment = load_chosen(options)
     chosen = StreamOptions(
         newest=not options.every_frame,
         paced=not options.every_frame,

@@ -76,6 +76,24 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", help=f"name or .busi file (default: {DEFAULT_BUNDLE})")
     parser.add_argument("--engine", default=AUTO, choices=(AUTO, *ENGINES))
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the engine")
+    parser.add_argument(
+        "--patch",
+        type=patch,
+        metavar="PX",
+        help="side of the network's input, or auto: chosen as it runs (default: the bundle's own)",
+    )
+
+
+def patch(text: str) -> int | str:
+    """What ``--patch`` gives: a number of pixels, or ``auto``."""
+    return int(text) if text.isdecimal() else text
+
+
+def load_chosen(options: argparse.Namespace) -> Segmenter:
+    """The bundle that `add_bundle` lets choose."""
+    return load_segmenter(
+        options.bundle, engine=options.engine, threads=options.threads, patch=options.patch
+    )
 
 
 def run_segment(options: argparse.Namespace) -> int:
@@ -84,7 +102,7 @@ def run_segment(options: argparse.Namespace) -> int:
     Records of earlier calls into the same folder stay, but for pictures that are segmented again.
     """
     pictures, left_out = find_pictures(options.paths)
-    segment = load_segmenter(options.bundle, engine=options.engine, threads=options.threads)
+    segment = load_chosen(options)
     if options.classes and not segment.card.classes:
         raise UsageError(
             f"--classes cannot be used with bundle {segment.card.name}",
@@ -178,6 +196,7 @@ def _record(path: Path, result: Result, *, mask: str, overlay: str) -> dict[str,
         "lesions": [lesion_record(lesion) for lesion in result.lesions],
         "bundle": result.card.name,
         "model_sha256": result.card.model_sha256,
+        "patches": [{"box": list(p.box), "size": list(p.size)} for p in result.patches],
         "latency_ms": {stage: round(ms, 3) for stage, ms in result.latency_ms.items()},
         "mask": mask,
         "overlay": overlay,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from time import perf_counter
-
-from scipy.special import expit
 
 from suraksha.core import Image, Result
-from suraksha.errors import BundleError
-from suraksha.imaging.prepare import prepare, restore
+from suraksha.errors import BundleError, UnknownNameError
+from suraksha.imaging.prepare import prepare
 from suraksha.imaging.video import Frame
 from suraksha.measure import measure
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
-from suraksha.runtime.engines import AUTO, Engine, Logits, Maps, create_engine
+from suraksha.runtime.engines import AUTO, Engine, Maps, create_engine
+from suraksha.runtime.patches import AUTO as AUTO_PATCH
+from suraksha.runtime.patches import Seen, fixed_preparation, see, see_closer
+from suraksha.runtime.stopwatch import Stopwatch
 from suraksha.runtime.stream import Stream
 from suraksha.runtime.stream_report import StreamOptions
 from suraksha.runtime.told import Told, class_probabilities
@@ -33,10 +33,21 @@ class Segmenter:
     Args:
         bundle: A verified bundle.
         engine: What runs its network.
+        patch: Side of the network's input in pixels, ``auto`` to choose as it runs
+            (`suraksha.runtime.patches`), or None for the bundle's own size.
+
+    Raises:
+        UsageError: A size that the network does not take.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, patch: int | str | None = None) -> None:
         self.bundle, self.engine = bundle, engine
+        self._closer, self._preparation = patch == AUTO_PATCH, bundle.card.preparation
+        if isinstance(patch, int):
+            own, divisor = bundle.card.preparation, bundle.card.divisor
+            self._preparation = fixed_preparation(own, patch, divisor=divisor)
+        elif patch not in (None, AUTO_PATCH):
+            raise UnknownNameError("patch", str(patch), (AUTO_PATCH, "a number of pixels"))
 
     @property
     def card(self) -> Card:
@@ -49,7 +60,7 @@ class Segmenter:
         Raises:
             BundleError: The network tells other classes than the card.
         """
-        return self._told(self.engine.run(prepare(image, self.card.preparation)), image)
+        return self._told(self._see(image, Stopwatch()))
 
     def explain(self, image: Image) -> Maps:
         """Where the network looks in a picture, by name and coarse to fine.
@@ -100,44 +111,51 @@ class Segmenter:
         Raises:
             BundleError: The network tells other classes than the card.
         """
-        clock = [perf_counter()]
-        batch = prepare(image, self.card.preparation)
-        clock.append(perf_counter())
-        logits = self.engine.run(batch)
-        clock.append(perf_counter())
-        told = adjust(self._told(logits, image))
-        mask = told.mask(self.card.threshold, self.card.presence)
-        clock.append(perf_counter())
-        lesions = measure(mask, image.spacing, probability=told.probability)
-        clock.append(perf_counter())
-        stages = ("prepare", "network", "restore", "measure")
-        latency = {
-            stage: 1000 * (end - start)
-            for stage, start, end in zip(stages, clock[:-1], clock[1:], strict=True)
-        }
-        latency["total"] = sum(latency.values())
-        return Result(mask, told.probability, lesions, image, self.card, latency, told.classes)
+        watch = Stopwatch()
+        seen = self._see(image, watch)
+        with watch("restore"):
+            told = adjust(self._told(seen))
+            mask = told.mask(self.card.threshold, self.card.presence)
+        with watch("measure"):
+            lesions = measure(mask, image.spacing, probability=told.probability)
+        latency = {**watch.milliseconds, "total": sum(watch.milliseconds.values())}
+        return Result(
+            *(mask, told.probability, lesions, image, self.card, latency),
+            classes=told.classes,
+            patches=seen.patches,
+        )
 
-    def _told(self, logits: Logits, image: Image) -> Told:
+    def _see(self, image: Image, watch: Stopwatch) -> Seen:
+        if not self._closer:
+            return see(image, self.engine.run, preparation=self._preparation, watch=watch)
+        divisor = self.card.divisor
+        return see_closer(
+            image, self.engine.run, preparation=self._preparation, divisor=divisor, watch=watch
+        )
+
+    def _told(self, seen: Seen) -> Told:
         card = self.card
-        probability = restore(expit(logits.mask[0, 0]), image)
         if not card.classes:
-            return Told(probability)
-        if logits.classes is None or logits.classes.shape[1:] != (len(card.classes),):
-            count = 0 if logits.classes is None else logits.classes.shape[1]
+            return Told(seen.probability)
+        if seen.classes is None or seen.classes.shape != (len(card.classes),):
+            count = 0 if seen.classes is None else len(seen.classes)
             raise BundleError(
                 f"bundle {card.name} cannot tell classes",
                 f"its card names {len(card.classes)}, its network tells {count}",
                 "Export the bundle again",
             )
         classes = class_probabilities(
-            logits.classes[0], names=card.classes, temperature=card.class_temperature
+            seen.classes, names=card.classes, temperature=card.class_temperature
         )
-        return Told(probability, classes, card.normal_classes)
+        return Told(seen.probability, classes, card.normal_classes)
 
 
 def load_segmenter(
-    bundle: str | Path | None = None, *, engine: str = AUTO, threads: int | None = None
+    bundle: str | Path | None = None,
+    *,
+    engine: str = AUTO,
+    threads: int | None = None,
+    patch: int | str | None = None,
 ) -> Segmenter:
     """Load a bundle, its hashes verified. Do it once and call the segmenter often.
 
@@ -145,11 +163,13 @@ def load_segmenter(
         bundle: A shipped name, the path of a ``.busi`` file, or None for the default bundle.
         engine: A name of ``ENGINES``, or ``auto`` (ONNX Runtime).
         threads: Threads of the engine; None for the cores at hand, four at most.
+        patch: Side of the network's input in pixels, ``auto`` to choose as it runs, or None for the
+            bundle's own.
 
     Raises:
-        UnknownNameError: No bundle or engine has that name.
+        UnknownNameError: No bundle, engine or patch has that name.
         BundleError: The bundle is missing, damaged, altered or made for another version.
-        UsageError: ``threads`` is below 1.
+        UsageError: ``threads`` is below 1, or a patch that the network does not take.
     """
     loaded = read_bundle(bundle)
-    return Segmenter(loaded, create_engine(engine, loaded.model, threads=threads))
+    return Segmenter(loaded, create_engine(engine, loaded.model, threads=threads), patch)

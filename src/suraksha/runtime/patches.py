@@ -1,0 +1,143 @@
+"""Which part of a picture the network sees, and at which size: fixed, or chosen as it runs.
+
+``auto`` looks at the whole picture at three quarters of the bundle's own size. Where nothing is
+seen, or where what is seen is large, that is the answer. Where it is small, a region around it is
+looked at again at half the bundle's size, which is a higher resolution for that region, and takes
+the place of the first look there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit
+
+from suraksha.core import Image, Patch
+from suraksha.errors import UsageError
+from suraksha.imaging.prepare import Preparation, prepare, restore
+from suraksha.runtime.engines import Logits
+from suraksha.runtime.stopwatch import Stopwatch
+
+AUTO = "auto"
+# sides of the two looks, as shares of the bundle's own
+LOOK, CLOSER = 0.75, 0.5
+# probability from which something counts as seen
+SEEN = 0.3
+# the region's sides are those of what was seen, and so much of its longer side more
+MARGIN = 1.5
+# greatest share of the picture that such a region may cover
+MOST = 0.35
+
+Run = Callable[[NDArray[np.float32]], Logits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What a network saw of a picture.
+
+    Args:
+        probability: (H, W) float32 of the picture's own size.
+        classes: Logits of the classes from the look at the whole picture, or None.
+        patches: What was looked at, in order.
+    """
+
+    probability: NDArray[np.float32]
+    classes: NDArray[np.float32] | None
+    patches: tuple[Patch, ...]
+
+
+def see(image: Image, run: Run, *, preparation: Preparation, watch: Stopwatch) -> Seen:
+    """Look at the whole picture once.
+
+    Args:
+        image: The picture.
+        run: The network.
+        preparation: How the picture becomes its input, and at which size.
+        watch: Takes the time of each stage.
+    """
+    with watch("prepare"):
+        batch = prepare(image, preparation)
+    with watch("network"):
+        logits = run(batch)
+    with watch("restore"):
+        probability = restore(expit(logits.mask[0, 0]), image)
+    classes = None if logits.classes is None else logits.classes[0]
+    return Seen(probability, classes, (Patch((0, 0, *image.shape), preparation.shape),))
+
+
+def see_closer(
+    image: Image, run: Run, *, preparation: Preparation, divisor: int, watch: Stopwatch
+) -> Seen:
+    """Look at the whole picture, and where something small is seen, at its region again.
+
+    Args:
+        image: The picture.
+        run: The network.
+        preparation: The bundle's own; both looks are smaller.
+        divisor: What divides the sides of the network's input.
+        watch: Takes the time of each stage.
+    """
+    first = see(image, run, preparation=_scaled(preparation, LOOK, divisor), watch=watch)
+    with watch("choose"):
+        box = region(first.probability)
+    if box is None:
+        return first
+    top, left, bottom, right = box
+    part = Image(image.pixels[top:bottom, left:right], image.spacing, image.name)
+    again = see(part, run, preparation=_scaled(preparation, CLOSER, divisor), watch=watch)
+    joined = first.probability.copy()
+    joined[top:bottom, left:right] = again.probability
+    patches = (*first.patches, replace(again.patches[0], box=box))
+    return Seen(joined, first.classes, patches)
+
+
+def region(probability: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
+    """Where to look closer: around what is seen most of; None where nothing is, or it is large.
+
+    Args:
+        probability: (H, W) in 0..1.
+
+    Returns:
+        (row_min, col_min, row_max, col_max) within the picture, the last two exclusive.
+    """
+    labels, count = ndimage.label(probability >= SEEN)
+    if not count:
+        return None
+    weights = ndimage.sum_labels(probability, labels, range(1, count + 1))
+    rows, cols = ndimage.find_objects(labels)[int(np.argmax(weights))]
+    side = max(rows.stop - rows.start, cols.stop - cols.start) * (1 + MARGIN)
+    height, width = (min(round(side), whole) for whole in probability.shape)
+    if height * width > MOST * probability.size:
+        return None
+    top = _within((rows.start + rows.stop - height) / 2, probability.shape[0] - height)
+    left = _within((cols.start + cols.stop - width) / 2, probability.shape[1] - width)
+    return top, left, top + height, left + width
+
+
+def fixed_preparation(preparation: Preparation, side: int, *, divisor: int) -> Preparation:
+    """The preparation at another size.
+
+    Raises:
+        UsageError: A size that the divisor does not divide.
+    """
+    if side < divisor or side % divisor:
+        raise UsageError(
+            f"a patch of {side} pixels cannot be used",
+            f"{divisor} divides the network's input",
+            f"Give {max(divisor, round(side / divisor) * divisor)}, or auto",
+        )
+    return replace(preparation, height=side, width=side)
+
+
+def _scaled(preparation: Preparation, share: float, divisor: int) -> Preparation:
+    sides = (max(divisor, round(share * side / divisor) * divisor) for side in preparation.shape)
+    height, width = sides
+    return replace(preparation, height=height, width=width)
+
+
+def _within(start: float, greatest: int) -> int:
+    return int(min(max(round(start), 0), greatest))
