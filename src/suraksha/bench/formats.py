@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
 
 from suraksha.metrics.bootstrap import Estimate
 from suraksha.runtime.markdown import NO_FIGURE, markdown_table
@@ -102,7 +101,7 @@ def as_csv(title: str, tables: Sequence[Table]) -> str:
 def as_json(title: str, tables: Sequence[Table]) -> str:
     """All of it; numbers in full, null for those that are not there."""
 
-    def plain(cell: Cell) -> Any:  # noqa: ANN401 - what JSON takes
+    def plain(cell: Cell) -> str | dict[str, float | None]:
         if isinstance(cell, str):
             return cell
         known = {"value": cell.value, "low": cell.low, "high": cell.high}

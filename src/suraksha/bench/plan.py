@@ -146,7 +146,7 @@ def plan_from_dict(table: Mapping[str, Any], folder: Path) -> Plan:
     return Plan(table["name"], tuple(cells), table.get("title", ""))
 
 
-def _network(table: Any) -> dict[str, Any]:  # noqa: ANN401 - a TOML value
+def _network(table: object) -> dict[str, Any]:
     """A table of ``models`` as changes of a recipe."""
     if not isinstance(table, Mapping):
         raise _wrong("models", table, "table")
@@ -156,11 +156,7 @@ def _network(table: Any) -> dict[str, Any]:  # noqa: ANN401 - a TOML value
     return {"model": model, **({} if size is None else {"data": {"size": size}})}
 
 
-def _cells(
-    table: Any,  # noqa: ANN401 - a TOML value
-    folder: Path,
-    networks: Sequence[Mapping[str, Any]],
-) -> list[Cell]:
+def _cells(table: object, folder: Path, networks: Sequence[Mapping[str, Any]]) -> list[Cell]:
     if not isinstance(table, Mapping):
         raise _wrong("runs", table, "table")
     _check(table, RUN_KEYS, where="runs.", needed=("recipe", "protocol", "numbers"))

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import BytesIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Self, TextIO
 
-from PIL import Image as PilImage
-from PIL.PngImagePlugin import PngInfo
+import numpy as np
+from numpy.typing import NDArray
 
-from suraksha.cli.render import CSV_LESION, lesion_record
+from suraksha.cli.render import CSV_LESION, MADE_BY, lesion_record, png_bytes
 from suraksha.core import Result
 from suraksha.files import write_bytes
 from suraksha.imaging.overlay import overlay
@@ -22,7 +21,6 @@ from suraksha.imaging.video_writer import VideoWriter
 from suraksha.runtime.stream import Stream
 
 COLUMNS = ("frame", "time_s", *CSV_LESION, "latency_ms", "made_by")
-MADE_BY = "Suraksha, research use only"
 # annotated frames that may wait for the encoder
 WAITING = 4
 
@@ -60,7 +58,7 @@ class Outputs:
             times, self._shown = frame.index - self._shown, frame.index
             self._do(self._write_frame, result, times)
 
-    def _do(self, work: Any, *given: Any) -> None:  # noqa: ANN401 - a method and its arguments
+    def _do(self, work: Callable[..., None], *given: object) -> None:
         """In the writing thread; where too much waits, wait too."""
         while len(self._waiting) >= WAITING:
             self._waiting.popleft().result()
@@ -71,21 +69,13 @@ class Outputs:
             self._video.write(_drawn(result), times=times)
 
     def _write_key(self, result: Result, frame: Frame) -> None:
-        file, info = BytesIO(), PngInfo()
-        info.add_text("Software", MADE_BY)
-        info.add_text("Comment", f"frame {frame.index}, {frame.time_s:.3f} s")
-        PilImage.fromarray(_drawn(result)).save(file, "PNG", pnginfo=info)
-        write_bytes(self.out / "key-frame.png", file.getvalue())
+        comment = f"frame {frame.index}, {frame.time_s:.3f} s"
+        write_bytes(self.out / "key-frame.png", png_bytes(_drawn(result), comment=comment))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             for left in self._waiting:
                 left.result()
@@ -93,8 +83,8 @@ class Outputs:
             self._pool.shutdown()
             self._file.close()
             if self._video is not None:
-                self._video.__exit__(kind, error, trace)
+                self._video.__exit__()
 
 
-def _drawn(result: Result) -> Any:  # noqa: ANN401 - (H, W, 3) uint8
+def _drawn(result: Result) -> NDArray[np.uint8]:
     return overlay(result.image, result.mask, lesions=result.lesions)

@@ -8,13 +8,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PilImage
+from PIL.PngImagePlugin import PngInfo
 
 from suraksha.core import Lesion
 from suraksha.runtime.card import DECISION_SUPPORT
 
 DIGITS = 4
+MADE_BY = "Suraksha, research use only"
 NOT_IN_RECORD = ("contour",)
 CSV_LESION = tuple(
     f.name
@@ -24,6 +31,16 @@ CSV_LESION = tuple(
 CSV_COLUMNS = ("image", "rows", "columns", *CSV_LESION, "bundle", "total_ms", "error", "made_by")
 # key of a record that holds class probabilities, there only where they were asked for
 SUPPORT = "decision_support"
+
+
+def png_bytes(pixels: NDArray[np.uint8], *, comment: str = "") -> bytes:
+    """A picture as PNG that says what made it."""
+    file, info = BytesIO(), PngInfo()
+    info.add_text("Software", MADE_BY)
+    if comment:
+        info.add_text("Comment", comment)
+    PilImage.fromarray(pixels).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
 
 
 def json_line(record: Mapping[str, Any]) -> str:
@@ -88,7 +105,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     for record in records:
         picture = {key: record.get(key) for key in ("image", "bundle", "error")}
-        picture["made_by"] = "Suraksha, research use only"
+        picture["made_by"] = MADE_BY
         if "shape" in record:
             picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
             picture["total_ms"] = record["latency_ms"]["total"]

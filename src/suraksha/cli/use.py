@@ -8,13 +8,10 @@ import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as PilImage
-from PIL.PngImagePlugin import PngInfo
 from tqdm import tqdm
 
 import suraksha
@@ -26,6 +23,7 @@ from suraksha.cli.render import (
     json_line,
     lesion_record,
     picture_line,
+    png_bytes,
     support_record,
 )
 from suraksha.cli.results import (
@@ -168,11 +166,11 @@ def _segment_one(
         mask = out.with_name(f"{out.name}_mask.png")
         drawn = out.with_name(f"{out.name}_overlay.png")
         maps = segment.explain(result.image) if options.explain else {}
-        write_bytes(mask, _png(result.mask.astype(np.uint8) * 255))
-        write_bytes(drawn, _png(overlay(result.image, result.mask, lesions=result.lesions)))
+        write_bytes(mask, png_bytes(result.mask.astype(np.uint8) * 255))
+        write_bytes(drawn, png_bytes(overlay(result.image, result.mask, lesions=result.lesions)))
         if maps:
             looked = out.with_name(f"{out.name}_attention.png")
-            write_bytes(looked, _png(heat_panels(result.image, maps)))
+            write_bytes(looked, png_bytes(heat_panels(result.image, maps)))
     except (SurakshaError, OSError, MemoryError) as error:
         remove_outputs(out.parent, out.name)
         why = "the memory does not suffice. Give a smaller picture"
@@ -201,13 +199,6 @@ def _record(path: Path, result: Result, *, mask: str, overlay: str) -> dict[str,
         "mask": mask,
         "overlay": overlay,
     }
-
-
-def _png(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> bytes:
-    file, info = BytesIO(), PngInfo()
-    info.add_text("Software", "Suraksha, research use only")
-    PilImage.fromarray(pixels).save(file, "PNG", pnginfo=info)
-    return file.getvalue()
 
 
 def add_info(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType
 from typing import Any, Self
 
 import numpy as np
@@ -94,12 +94,7 @@ class FrameSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._capture is not None:
             self._capture.release()
 
@@ -145,7 +140,7 @@ class FrameSource:
         return bool(count <= 0 or place >= count)
 
 
-def opencv() -> Any:  # noqa: ANN401 - the module
+def opencv() -> ModuleType:
     """OpenCV.
 
     Raises:

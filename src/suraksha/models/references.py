@@ -39,12 +39,32 @@ class SegResNetSpec:
         check_spec(self, fits=fits, rule=rule)
 
 
-class SegResNet(nn.Module):
+class _OfMonai(nn.Module):
+    """A network of MONAI behind the zoo's checks."""
+
+    spec: SegResNetSpec | SwinUNETRSpec
+    network: nn.Module
+    divisor: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Raises:
+            ModelError: The divisor does not divide the height or the width, or other channels.
+        """
+        check_batch(x, channels=self.spec.in_channels, divisor=self.divisor)
+        logits: Tensor = self.network(x)
+        return logits
+
+
+class SegResNet(_OfMonai):
     """A residual encoder and a small decoder: (N, C, H, W) -> logits (N, 1, H, W).
 
     8 divides H and W. Source: Myronenko 2018, doi 10.1007/978-3-030-11726-9_28, without the
     autoencoder's branch; the code is MONAI's, in two dimensions.
     """
+
+    divisor = SEGRESNET_DIVISOR
 
     def __init__(self, spec: SegResNetSpec) -> None:
         super().__init__()
@@ -52,16 +72,6 @@ class SegResNet(nn.Module):
         self.network = MonaiSegResNet(
             spatial_dims=2, init_filters=spec.width, in_channels=spec.in_channels, out_channels=1
         )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch.
-
-        Raises:
-            ModelError: 8 does not divide the height or the width, or the channels do not fit.
-        """
-        check_batch(x, channels=self.spec.in_channels, divisor=SEGRESNET_DIVISOR)
-        logits: Tensor = self.network(x)
-        return logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def _any_size(shape: object) -> None:
     """In the place of MONAI's check of sizes, which cannot be exported; ours stands before it."""
 
 
-class SwinUNETR(nn.Module):
+class SwinUNETR(_OfMonai):
     """An encoder of shifted windows and a convolutional decoder: (N, C, H, W) -> (N, 1, H, W).
 
     64 divides H and W. Source: Hatamizadeh et al. 2022, doi 10.1007/978-3-031-08999-2_22; the code
@@ -97,6 +107,7 @@ class SwinUNETR(nn.Module):
     takes pictures of one size.
     """
 
+    divisor = SWIN_DIVISOR
     one_size = True
 
     def __init__(self, spec: SwinUNETRSpec) -> None:
@@ -107,13 +118,3 @@ class SwinUNETR(nn.Module):
             network = MonaiSwinUNETR(spec.in_channels, 1, feature_size=spec.width, spatial_dims=2)
         network._check_input_size = _any_size
         self.network = network.to(device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of a batch.
-
-        Raises:
-            ModelError: 64 does not divide the height or the width, or the channels do not fit.
-        """
-        check_batch(x, channels=self.spec.in_channels, divisor=SWIN_DIVISOR)
-        logits: Tensor = self.network(x)
-        return logits
