@@ -2,65 +2,42 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from html import escape
-from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as PilImage
-from PIL.PngImagePlugin import PngInfo
-
-from suraksha.core import Lesion
 from suraksha.runtime.card import DECISION_SUPPORT
-
-DIGITS = 4
-MADE_BY = "Suraksha, research use only"
-NOT_IN_RECORD = ("contour",)
-CSV_LESION = tuple(
-    f.name
-    for f in fields(Lesion)
-    if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
+from suraksha.runtime.record import (
+    CSV_LESION,
+    MADE_BY,
+    SUPPORT,
+    csv_text,
+    lesion_record,
+    png_bytes,
+    support_record,
 )
-CSV_COLUMNS = ("image", "rows", "columns", *CSV_LESION, "bundle", "total_ms", "error", "made_by")
-# key of a record that holds class probabilities, there only where they were asked for
-SUPPORT = "decision_support"
 
-
-def png_bytes(pixels: NDArray[np.uint8], *, comment: str = "") -> bytes:
-    """A picture as PNG that says what made it."""
-    file, info = BytesIO(), PngInfo()
-    info.add_text("Software", MADE_BY)
-    if comment:
-        info.add_text("Comment", comment)
-    PilImage.fromarray(pixels).save(file, "PNG", pnginfo=info)
-    return file.getvalue()
+__all__ = [
+    "CSV_LESION",
+    "MADE_BY",
+    "SUPPORT",
+    "classes_text",
+    "csv_text",
+    "html_page",
+    "json_line",
+    "lesion_record",
+    "picture_line",
+    "png_bytes",
+    "size_text",
+    "support_record",
+]
 
 
 def json_line(record: Mapping[str, Any]) -> str:
     """A record on one line."""
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
-
-
-def lesion_record(lesion: Lesion) -> dict[str, Any]:
-    """A lesion as JSON takes it, without its contour, lengths to 0.0001."""
-    return {
-        f.name: _rounded(getattr(lesion, f.name))
-        for f in fields(Lesion)
-        if f.name not in NOT_IN_RECORD
-    }
-
-
-def _rounded(value: Any) -> Any:  # noqa: ANN401 - any field of a lesion
-    if isinstance(value, tuple):
-        return [_rounded(part) for part in value]
-    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def size_text(lesion: Mapping[str, Any]) -> str:
@@ -79,40 +56,10 @@ def picture_line(record: Mapping[str, Any]) -> str:
     return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}{told}"
 
 
-def support_record(classes: Mapping[str, float]) -> dict[str, Any]:
-    """Class probabilities as JSON takes them, to 0.0001, and what they are for."""
-    shares = {name: round(share, DIGITS) for name, share in classes.items()}
-    return {SUPPORT: {"use": DECISION_SUPPORT, "classes": shares}}
-
-
 def classes_text(record: Mapping[str, Any]) -> str:
     """``benign 0.62, malignant 0.33, normal 0.05``."""
     classes = record[SUPPORT]["classes"]
     return ", ".join(f"{name} {share:.2f}" for name, share in classes.items())
-
-
-def _support_columns(record: Mapping[str, Any]) -> dict[str, float]:
-    classes = record.get(SUPPORT, {}).get("classes", {})
-    return {f"{DECISION_SUPPORT}: {name}": share for name, share in classes.items()}
-
-
-def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """A row a lesion; a picture without one, or that failed, has a row of its own."""
-    text = io.StringIO()
-    told = dict.fromkeys(name for record in records for name in _support_columns(record))
-    columns = (*CSV_COLUMNS, *told)
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    for record in records:
-        picture = {key: record.get(key) for key in ("image", "bundle", "error")}
-        picture["made_by"] = MADE_BY
-        if "shape" in record:
-            picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
-            picture["total_ms"] = record["latency_ms"]["total"]
-            picture |= _support_columns(record)
-        for lesion in record.get("lesions") or [{}]:
-            writer.writerow({**picture, **lesion})
-    return text.getvalue()
 
 
 NOTICE = "Research use only."
