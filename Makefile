@@ -4,7 +4,7 @@ PIP := --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := .venv-demo
 TEST := .venv
 PICTURES := examples/pictures
-EXTRAS := train,openvino,ray,video,dev
+EXTRAS := train,openvino,ray,video,dicom,web,dev
 MIN_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: demo test check trial clean help

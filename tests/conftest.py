@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -113,3 +114,13 @@ def tiny_bundle(tiny_run, phantom_root, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("bundles") / "tiny.busi"
     export(tiny_run, path, data=phantom_root)
     return path
+
+
+@pytest.fixture(scope="session")
+def make_dicom():
+    """The module that writes synthetic DICOM files."""
+    path = Path(__file__).parent / "dicom" / "make.py"
+    spec = importlib.util.spec_from_file_location("suraksha_make_dicom", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -64,22 +64,54 @@ class Spacing:
         return cls(mm, mm, source)
 
 
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a picture that shows a scan, and the size of its pixels.
+
+    Args:
+        box: (row_min, col_min, row_max, col_max), pixel indices, the last two exclusive.
+        spacing: Size of a pixel in it, or None where it is unknown.
+        unscaled: Why the spacing is unknown, where that is told.
+    """
+
+    box: Box
+    spacing: Spacing | None = None
+    unscaled: str = ""
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """What cuts the region out of an array of the picture's size."""
+        return slice(self.box[0], self.box[2]), slice(self.box[1], self.box[3])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """One picture.
 
     Args:
         pixels: (H, W) grey or (H, W, 3) RGB, uint8 or uint16, full range of its type.
-        spacing: Size of a pixel, or None where it is unknown.
+        spacing: Size of a pixel, or None where it is unknown or not the same everywhere.
         name: What to call the picture in reports, usually the file's stem.
+        regions: The parts that show a scan, largest first. Only these are segmented and measured,
+            each with its own spacing. Empty: the whole picture is one, with ``spacing``.
+        unscaled: Why there is no spacing, where that is told.
+        origin: What a writer needs to know of the file it came from; of DICOM files a
+            `suraksha.imaging.dicom.Origin`, else None.
 
     Raises:
-        InputError: An array of another shape or type, or without pixels.
+        InputError: An array of another shape or type, or without pixels; a region that does not lie
+            in the picture.
     """
 
     pixels: NDArray[Any]
     spacing: Spacing | None = None
     name: str = "picture"
+    regions: tuple[Region, ...] = ()
+    unscaled: str = ""
+    origin: object | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -91,6 +123,26 @@ class Image:
                 "Convert the array first, or read the file with suraksha.read_image",
             )
         object.__setattr__(self, "pixels", _frozen(pixels))
+        for region in self.regions:
+            top, left, bottom, right = region.box
+            if not (0 <= top < bottom <= pixels.shape[0] and 0 <= left < right <= pixels.shape[1]):
+                raise InputError(
+                    f"a region of {region.box} cannot be used",
+                    f"it does not lie in a picture of shape {pixels.shape[:2]}",
+                    "Give (row_min, col_min, row_max, col_max), the last two exclusive",
+                )
+
+    @property
+    def scans(self) -> tuple[Region, ...]:
+        """The parts that show a scan: its regions, or else the whole picture as one."""
+        whole = Region((0, 0, *self.shape), self.spacing, self.unscaled)
+        return self.regions or (whole,)
+
+    def cut(self, region: Region) -> Image:
+        """The part of the picture that a region names, as a picture of its own."""
+        if region.box == (0, 0, *self.shape):
+            return self
+        return Image(self.pixels[region.slices], region.spacing, self.name)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,7 +210,7 @@ class Patch:
         size: (height, width) that it was brought to.
     """
 
-    box: tuple[int, int, int, int]
+    box: Box
     size: tuple[int, int]
 
 

@@ -18,8 +18,10 @@ OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 EXTRAS = {
     "train": ("torch", "lightning", "kornia", "matplotlib", "onnx", "onnxscript", "tomli_w"),
     "openvino": ("openvino",),
+    "dicom": ("pydicom", "highdicom", "pynetdicom", "gdcm", "dicomweb_client"),
     "ray": ("ray",),
     "video": ("cv2",),
+    "web": ("fastapi", "uvicorn", "multipart", "python_multipart", "prometheus_client"),
 }
 
 
@@ -41,6 +43,8 @@ class Command:
 COMMANDS = (
     Command("segment", "suraksha.cli.use", "find and measure lesions in pictures"),
     Command("live", "suraksha.cli.live", "answer a video or camera as it runs"),
+    Command("serve", "suraksha.cli.serve", "a page and an HTTP interface on this computer"),
+    Command("dicom", "suraksha.cli.dicom", "listen, watch, send, anonymize, and write SEG and SR"),
     Command("info", "suraksha.cli.use", "version, bundles, engines and extras"),
     Command("data", "suraksha.cli.data", "check, pack, fetch or make a data set"),
     Command("models", "suraksha.cli.build", "list the networks"),

@@ -40,7 +40,7 @@ def heat(image: Image, weights: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def heat_panels(image: Image, maps: Mapping[str, NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """The picture and each map over it, side by side with their names.
+    """The picture, or its largest scan, and each map over it, side by side with their names.
 
     Args:
         image: The picture.
@@ -49,6 +49,7 @@ def heat_panels(image: Image, maps: Mapping[str, NDArray[np.float32]]) -> NDArra
     Returns:
         RGB uint8; each panel has the picture's proportions and at most 420 columns.
     """
+    image = image.cut(image.scans[0])
     panels = {"picture": to_uint8(image.pixels, 3)}
     for name, weights in maps.items():
         titled = f"{name}: {weights.min():.2g} to {weights.max():.2g}"

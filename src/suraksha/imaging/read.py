@@ -28,7 +28,6 @@ PathLike = str | os.PathLike[str]
 
 # Bytes at an offset by which files of other kinds are known, and what those are.
 _OTHERS = (
-    (128, b"DICM", "a DICOM file, which a coming extra 'dicom' will read"),
     (0, b"GIF8", "a GIF file"),
     (8, b"WEBP", "a WebP file"),
     (4, b"jP  ", "a JPEG 2000 file"),
@@ -54,42 +53,49 @@ DECODER_ERRORS = (
 )  # fmt: skip
 
 
-def _refusal(path: Path, why: str, fix: str) -> InputError:
+def refusal(path: Path, why: str, fix: str) -> InputError:
+    """The error of a file that cannot be read, why, and what to do."""
     return InputError(f"cannot read '{path}'", why, fix)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line of at most 160 characters."""
     return " ".join(str(error).split()).rstrip(".")[:160] or type(error).__name__
 
 
-def _check_is_file(path: Path) -> None:
+def check_is_file(path: Path) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+        InputError: Nothing there, a folder, a pipe, a device.
+    """
     if path.is_file():
         return
     if not path.exists():
-        raise _refusal(path, "there is no such file", "Check the name and the folder")
+        raise refusal(path, "there is no such file", "Check the name and the folder")
     kind = "a folder" if path.is_dir() else "not a regular file"
-    raise _refusal(path, f"it is {kind}", "Give the picture file itself")
+    raise refusal(path, f"it is {kind}", "Give the picture file itself")
 
 
 def _check_head(path: Path, head: bytes) -> None:
     """Refuse what is empty or plainly something else."""
     if not head:
-        raise _refusal(path, "the file is empty", "Copy or export the picture again")
+        raise refusal(path, "the file is empty", "Copy or export the picture again")
     if head.startswith(_OURS):
         return
     for offset, magic, what in _OTHERS:
         if head[offset : offset + len(magic)] == magic:
-            raise _refusal(path, f"it is {what}", "Export the picture as PNG")
-    raise _refusal(
+            raise refusal(path, f"it is {what}", "Export the picture as PNG")
+    raise refusal(
         path, f"it is not a picture of a known kind ({', '.join(FORMATS)})", "Save it as PNG"
     )
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
     if min(size) < 1:
-        raise _refusal(path, f"it has {size[0]} x {size[1]} pixels", "Export the picture again")
+        raise refusal(path, f"it has {size[0]} x {size[1]} pixels", "Export the picture again")
     if size[0] * size[1] > MAX_PIXELS:
-        raise _refusal(
+        raise refusal(
             path,
             f"it has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS} in all",
             "Crop it to the scan or scale it down",
@@ -101,7 +107,7 @@ def _select_frame(path: Path, picture: PilImage.Image, frame: int) -> None:
         return
     count = int(getattr(picture, "n_frames", 1))
     if not 0 <= frame < count:
-        raise _refusal(
+        raise refusal(
             path, f"frame {frame} was asked for and it has {count}", f"Give 0 to {count - 1}"
         )
     picture.seek(frame)
@@ -114,7 +120,7 @@ def _channels(path: Path, picture: PilImage.Image) -> NDArray[Any]:
         has_alpha = mode == "P" and "transparency" in picture.info
         picture = picture.convert("RGBA" if has_alpha else _CONVERT[mode])
     elif mode not in _AS_THEY_ARE:
-        raise _refusal(
+        raise refusal(
             path,
             f"its pixels are of Pillow's mode {mode}, of which the range is not known",
             "Save it as 8 or 16 bit grey or RGB",
@@ -123,7 +129,7 @@ def _channels(path: Path, picture: PilImage.Image) -> NDArray[Any]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max:
-        raise _refusal(
+        raise refusal(
             path,
             f"its values {pixels.min()} to {pixels.max()} do not fit in 16 bit",
             "Save it as 8 or 16 bit grey or RGB",
@@ -163,20 +169,20 @@ def _decode(path: Path, frame: int) -> NDArray[Any]:
 def _read(path: Path, frame: int) -> NDArray[Any]:
     """`_decode`, with every failure told as an InputError."""
     try:
-        _check_is_file(path)
+        check_is_file(path)
         return _decode(path, frame)
     except PermissionError as error:
-        raise _refusal(path, "there is no permission to read it", "Change its rights") from error
+        raise refusal(path, "there is no permission to read it", "Change its rights") from error
     except MemoryError as error:
-        raise _refusal(path, "there is not enough memory", "Scale the picture down") from error
+        raise refusal(path, "there is not enough memory", "Scale the picture down") from error
     except PilImage.DecompressionBombError as error:
-        raise _refusal(
-            path, f"it has more than {MAX_PIXELS} pixels ({_one_line(error)})", "Scale it down"
+        raise refusal(
+            path, f"it has more than {MAX_PIXELS} pixels ({one_line(error)})", "Scale it down"
         ) from error
     except DECODER_ERRORS as error:
-        raise _refusal(
+        raise refusal(
             path,
-            f"it is damaged, truncated or of an unusual kind ({_one_line(error)})",
+            f"it is damaged, truncated or of an unusual kind ({one_line(error)})",
             "Copy or export the picture again, best as PNG",
         ) from error
 
@@ -192,8 +198,19 @@ def _over_black(pixels: NDArray[Any]) -> NDArray[Any]:
     return composed
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do; False for what cannot be read."""
+    try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except (OSError, ValueError):
+        return False
+
+
 def read_image(path: PathLike, *, frame: int = 0, spacing: Spacing | float | None = None) -> Image:
-    """Read a picture from a PNG, JPEG, BMP or TIFF file.
+    """Read a picture from a PNG, JPEG, BMP, TIFF or DICOM file.
 
     The pixels are those that a person sees: the EXIF or TIFF orientation is applied, palettes,
     CMYK and YCbCr become RGB, white-is-zero is inverted, and an alpha channel is composed over
@@ -205,11 +222,14 @@ def read_image(path: PathLike, *, frame: int = 0, spacing: Spacing | float | Non
     has no more. 1-bit pictures become 0 and 255. The checksums of PNG files are compared; damage
     inside the coded data of other formats cannot always be seen.
 
+    DICOM needs the extra ``[dicom]``; see `suraksha.imaging.dicom.DicomFile` for what is taken, and
+    `suraksha.imaging.calibration` for the millimetres.
+
     Args:
         path: The file. Its stem becomes the picture's name.
-        frame: Which page of a file of several, from 0.
+        frame: Which page or frame of a file of several, from 0.
         spacing: Size of a pixel; a number means square pixels of that many millimetres. A
-            resolution in the file is of the printer's kind and is not used.
+            resolution in the file is of the printer's kind and is not used; that of DICOM is.
 
     Returns:
         The picture: (H, W) or (H, W, 3), uint8 or uint16, full range.
@@ -218,10 +238,15 @@ def read_image(path: PathLike, *, frame: int = 0, spacing: Spacing | float | Non
         InputError: A file that is missing, no regular file, not permitted, empty, truncated,
             damaged, of another format, without pixels, of more than 64 million pixels, of floating
             point pixels, or without that frame; or a spacing that cannot be.
+        MissingExtraError: DICOM without its extra.
     """
     file = Path(path)
     if spacing is not None and not isinstance(spacing, Spacing):
         spacing = Spacing.square(float(spacing))
+    if is_dicom(file):
+        from suraksha.imaging.dicom import DicomFile
+
+        return DicomFile(file, spacing=spacing).image(frame)
     return Image(_over_black(_read(file, frame)), spacing=spacing, name=file.stem)
 
 
@@ -247,7 +272,7 @@ def read_mask(path: PathLike) -> NDArray[np.bool_]:
     half = (int(np.iinfo(pixels.dtype).max) + 1) // 2
     mask: NDArray[np.bool_] = pixels >= half
     if pixels.any() and not mask.any():
-        raise _refusal(
+        raise refusal(
             file,
             f"as a mask it is neither empty nor marked: its greatest value is {pixels.max()}",
             f"Write lesions as {np.iinfo(pixels.dtype).max} and the rest as 0",

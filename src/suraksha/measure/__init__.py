@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.core import Lesion, Spacing
+from suraksha.core import Image, Lesion, Point, Spacing
 from suraksha.errors import InputError
 from suraksha.measure.components import Component, as_mask, components
 from suraksha.measure.contour import midpoints, outer_corners, perimeter
 from suraksha.measure.shape import circularity, solidity, taller_than_wide
 from suraksha.measure.size import calipers, hull
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_image"]
 
 
 def measure(
@@ -49,6 +50,54 @@ def measure(
     return tuple(
         _lesion(label, component, spacing, probability)
         for label, component in enumerate(found, start=1)
+    )
+
+
+def measure_image(
+    mask: NDArray[Any], image: Image, *, probability: NDArray[Any] | None = None
+) -> tuple[Lesion, ...]:
+    """The lesions of a picture's mask, each measured in the scan that holds it.
+
+    Each of ``image.scans`` is measured by itself, with its own spacing; the depth counts from its
+    top edge. Marks outside all scans are not measured. Coordinates are those of the whole picture.
+
+    Args:
+        mask: (H, W), as for `measure`.
+        image: The picture, of the same (H, W).
+        probability: (H, W) in 0..1, from which each lesion's confidence is taken.
+
+    Returns:
+        Largest first by number of pixels.
+
+    Raises:
+        InputError: As for `measure`.
+    """
+    found = []
+    for scan in image.scans:
+        part = None if probability is None else probability[scan.slices]
+        inside = measure(mask[scan.slices], scan.spacing, probability=part)
+        found += [_moved(lesion, *scan.box[:2]) for lesion in inside]
+    found.sort(key=lambda lesion: -lesion.area_px)
+    return tuple(replace(lesion, label=label) for label, lesion in enumerate(found, start=1))
+
+
+def _moved(lesion: Lesion, rows: int, cols: int) -> Lesion:
+    """The lesion of a part that begins at (rows, cols), in the coordinates of the whole."""
+    if not rows and not cols:
+        return lesion
+
+    def moved(point: Point) -> Point:
+        return point[0] + rows, point[1] + cols
+
+    top, left, bottom, right = lesion.bbox
+    long_axis, short_axis = lesion.long_axis_ends, lesion.short_axis_ends
+    return replace(
+        lesion,
+        bbox=(top + rows, left + cols, bottom + rows, right + cols),
+        centroid=moved(lesion.centroid),
+        contour=lesion.contour + np.array((rows, cols)),
+        long_axis_ends=(moved(long_axis[0]), moved(long_axis[1])),
+        short_axis_ends=(moved(short_axis[0]), moved(short_axis[1])),
     )
 
 

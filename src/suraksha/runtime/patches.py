@@ -8,7 +8,7 @@ the place of the first look there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.special import expit
 
-from suraksha.core import Image, Patch
+from suraksha.core import Box, Image, Patch
 from suraksha.errors import UsageError
 from suraksha.imaging.prepare import Preparation, prepare, restore
 from suraksha.runtime.engines import Logits
@@ -89,13 +89,36 @@ def see_closer(
     top, left, bottom, right = box
     part = Image(image.pixels[top:bottom, left:right], image.spacing, image.name)
     again = see(part, run, preparation=_scaled(preparation, CLOSER, divisor), watch=watch)
-    joined = first.probability.copy()
-    joined[top:bottom, left:right] = again.probability
+    whole = first.probability.copy()
+    whole[top:bottom, left:right] = again.probability
     patches = (*first.patches, replace(again.patches[0], box=box))
-    return Seen(joined, first.classes, patches)
+    return Seen(whole, first.classes, patches)
 
 
-def region(probability: NDArray[np.float32]) -> tuple[int, int, int, int] | None:
+def joined(seen: Sequence[Seen], image: Image) -> Seen:
+    """What was seen of each of a picture's scans, as one; the classes are those of the first.
+
+    Args:
+        seen: One for each of ``image.scans``, in their order.
+        image: The picture.
+    """
+    if len(seen) == 1 and seen[0].probability.shape == image.shape:
+        return seen[0]
+    probability = np.zeros(image.shape, np.float32)
+    patches: list[Patch] = []
+    for scan, part in zip(image.scans, seen, strict=True):
+        target = probability[scan.slices]
+        np.maximum(target, part.probability, out=target)
+        patches += [replace(patch, box=_moved(patch.box, scan.box)) for patch in part.patches]
+    return Seen(probability, seen[0].classes, tuple(patches))
+
+
+def _moved(box: Box, within: Box) -> Box:
+    top, left = within[:2]
+    return box[0] + top, box[1] + left, box[2] + top, box[3] + left
+
+
+def region(probability: NDArray[np.float32]) -> Box | None:
     """Where to look closer: around what is seen most of; None where nothing is, or it is large.
 
     Args:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from suraksha.core import Image, Result
 from suraksha.errors import BundleError, UnknownNameError
 from suraksha.imaging.prepare import prepare
 from suraksha.imaging.video import Frame
-from suraksha.measure import measure
+from suraksha.measure import measure_image
 from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, Maps, create_engine
 from suraksha.runtime.patches import AUTO as AUTO_PATCH
-from suraksha.runtime.patches import Seen, fixed_preparation, see, see_closer
+from suraksha.runtime.patches import Seen, fixed_preparation, joined, see, see_closer
 from suraksha.runtime.stopwatch import Stopwatch
 from suraksha.runtime.stream import Stream
 from suraksha.runtime.stream_report import StreamOptions
@@ -63,7 +67,7 @@ class Segmenter:
         return self._told(self._see(image, Stopwatch()))
 
     def explain(self, image: Image) -> Maps:
-        """Where the network looks in a picture, by name and coarse to fine.
+        """Where the network looks in a picture, or in its largest scan, by name, coarse to fine.
 
         Returns:
             (h, w) float32 on the grids of the network: ``skip4`` to ``skip1``, the weights of the
@@ -73,7 +77,8 @@ class Segmenter:
         Raises:
             BundleError: The network does not take the picture.
         """
-        found = self.engine.explain(prepare(image, self.card.preparation))
+        scan = image.cut(image.scans[0])
+        found = self.engine.explain(prepare(scan, self.card.preparation))
         return {name: weights[0, 0] for name, weights in found.items()}
 
     def __call__(self, image: Image) -> Result:
@@ -99,7 +104,8 @@ class Segmenter:
         """Segment and measure one picture.
 
         Args:
-            image: The picture; with a spacing the lesions are measured in mm too.
+            image: The picture; with a spacing the lesions are measured in mm too. Each of its scans
+                is segmented by itself; what lies outside them never reaches the network.
             adjust: Changes what the network tells before the mask is made of it.
 
         Returns:
@@ -115,9 +121,9 @@ class Segmenter:
         seen = self._see(image, watch)
         with watch("restore"):
             told = adjust(self._told(seen))
-            mask = told.mask(self.card.threshold, self.card.presence)
+            mask = self._mask(told, image)
         with watch("measure"):
-            lesions = measure(mask, image.spacing, probability=told.probability)
+            lesions = measure_image(mask, image, probability=told.probability)
         latency = {**watch.milliseconds, "total": sum(watch.milliseconds.values())}
         return Result(
             *(mask, told.probability, lesions, image, self.card, latency),
@@ -126,12 +132,24 @@ class Segmenter:
         )
 
     def _see(self, image: Image, watch: Stopwatch) -> Seen:
+        seen = [self._see_scan(image.cut(scan), watch) for scan in image.scans]
+        return joined(seen, image)
+
+    def _see_scan(self, scan: Image, watch: Stopwatch) -> Seen:
         if not self._closer:
-            return see(image, self.engine.run, preparation=self._preparation, watch=watch)
+            return see(scan, self.engine.run, preparation=self._preparation, watch=watch)
         divisor = self.card.divisor
         return see_closer(
-            image, self.engine.run, preparation=self._preparation, divisor=divisor, watch=watch
+            scan, self.engine.run, preparation=self._preparation, divisor=divisor, watch=watch
         )
+
+    def _mask(self, told: Told, image: Image) -> NDArray[np.bool_]:
+        """What threshold and presence rule make of each scan."""
+        mask = np.zeros(image.shape, bool)
+        for scan in image.scans:
+            part = replace(told, probability=told.probability[scan.slices])
+            mask[scan.slices] |= part.mask(self.card.threshold, self.card.presence)
+        return mask
 
     def _told(self, seen: Seen) -> Told:
         card = self.card
