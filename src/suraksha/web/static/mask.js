@@ -1,0 +1,120 @@
+// A mask that can be painted on, with undo. Points are [row, col], as everywhere on the server.
+
+const KEPT_STEPS = 40;
+
+export function trace(path, points) {
+  points.forEach(([row, col], n) => (n ? path.lineTo(col, row) : path.moveTo(col, row)));
+  path.closePath();
+  return path;
+}
+
+export class Mask {
+  constructor(rows, columns) {
+    this.rows = rows;
+    this.columns = columns;
+    this.canvas = new OffscreenCanvas(columns, rows);
+    this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
+    this.past = [];
+    this.future = [];
+    this.edited = false;
+  }
+
+  static async fromPng(blob) {
+    const picture = await createImageBitmap(blob);
+    const mask = new Mask(picture.height, picture.width);
+    mask.pen.drawImage(picture, 0, 0);
+    const data = mask.pen.getImageData(0, 0, mask.columns, mask.rows);
+    for (let n = 0; n < data.data.length; n += 4) data.data[n + 3] = data.data[n] >= 128 ? 255 : 0;
+    mask.pen.putImageData(data, 0, 0);
+    mask.original = mask.bits();
+    return mask;
+  }
+
+  bits() {
+    const data = this.pen.getImageData(0, 0, this.columns, this.rows).data;
+    const bits = new Uint8Array(data.length / 4);
+    for (let n = 0; n < bits.length; n++) bits[n] = data[4 * n + 3] >= 128 ? 1 : 0;
+    return bits;
+  }
+
+  setBits(bits) {
+    const data = new ImageData(this.columns, this.rows);
+    const words = new Uint32Array(data.data.buffer);
+    for (let n = 0; n < bits.length; n++) words[n] = bits[n] ? 0xffffffff : 0;
+    this.pen.putImageData(data, 0, 0);
+  }
+
+  // Before a change: keep what is there, so that it can be undone.
+  begin() {
+    this.past.push({ bits: this.bits(), edited: this.edited });
+    if (this.past.length > KEPT_STEPS) this.past.shift();
+    this.future = [];
+  }
+
+  // After a change: no half-transparent edges stay.
+  end() {
+    this.setBits(this.bits());
+    this.edited = true;
+  }
+
+  step(from, to) {
+    const state = from.pop();
+    if (!state) return false;
+    to.push({ bits: this.bits(), edited: this.edited });
+    this.setBits(state.bits);
+    this.edited = state.edited;
+    return true;
+  }
+
+  undo() { return this.step(this.past, this.future); }
+  redo() { return this.step(this.future, this.past); }
+
+  paint([row, col], [toRow, toCol], radius, erase) {
+    const pen = this.pen;
+    pen.save();
+    pen.globalCompositeOperation = erase ? "destination-out" : "source-over";
+    pen.strokeStyle = "#fff";
+    pen.lineCap = pen.lineJoin = "round";
+    pen.lineWidth = 2 * radius;
+    pen.beginPath();
+    pen.moveTo(col, row);
+    pen.lineTo(toCol, toRow + 1e-3);
+    pen.stroke();
+    pen.restore();
+  }
+
+  replace(before, after) {
+    const pen = this.pen;
+    pen.save();
+    pen.fillStyle = pen.strokeStyle = "#fff";
+    pen.globalCompositeOperation = "destination-out";
+    pen.fill(trace(new Path2D(), before));
+    pen.lineWidth = 1.5;
+    pen.stroke(trace(new Path2D(), before));
+    pen.globalCompositeOperation = "source-over";
+    pen.fill(trace(new Path2D(), after));
+    pen.restore();
+  }
+
+  clear() {
+    this.begin();
+    this.setBits(new Uint8Array(this.rows * this.columns));
+    this.edited = true;
+  }
+
+  reset() {
+    this.begin();
+    this.setBits(this.original);
+    this.edited = false;
+  }
+
+  toPng() {
+    const bits = this.bits();
+    const canvas = new OffscreenCanvas(this.columns, this.rows);
+    const data = new ImageData(this.columns, this.rows);
+    const words = new Uint32Array(data.data.buffer);
+    for (let n = 0; n < bits.length; n++) words[n] = bits[n] ? 0xffffffff : 0xff000000;
+    canvas.getContext("2d").putImageData(data, 0, 0);
+    return canvas.convertToBlob({ type: "image/png" });
+  }
+}
