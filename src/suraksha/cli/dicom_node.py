@@ -1,0 +1,188 @@
+"""The actions ``listen`` and ``watch``: they run until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suraksha.cli.dicom_common import (
+    MIB,
+    add_destination,
+    add_spool,
+    add_tls,
+    add_web,
+    add_work,
+    dicom_destination,
+    tls_of,
+    web_options,
+)
+from suraksha.cli.use import add_bundle, load_chosen
+
+if TYPE_CHECKING:
+    from suraksha.dicom.desk import Desk
+    from suraksha.dicom.peer import Destination, Maker
+
+
+def add_listen(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``listen``."""
+    add_spool(parser)
+    add_destination(parser)
+    parser.add_argument("--to-web", metavar="URL", help="or a DICOMweb archive that gets them")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=11112, help="0 takes a free one")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="TITLE", help="AE title that may call"
+    )
+    parser.add_argument(
+        "--beyond-loopback", action="store_true", help="let other computers reach the node"
+    )
+    parser.add_argument("--max-associations", type=int, default=8, metavar="N")
+    add_tls(parser)
+    add_web(parser)
+    add_bundle(parser)
+    add_work(parser)
+
+
+def add_watch(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``watch``."""
+    parser.add_argument("url", metavar="URL", help="for example http://127.0.0.1:8042/dicom-web")
+    add_spool(parser)
+    parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds of rest")
+    parser.add_argument("--days", type=int, metavar="N", help="only studies of the last N days")
+    add_web(parser)
+    add_bundle(parser)
+    add_work(parser)
+
+
+def run_listen(options: argparse.Namespace) -> int:
+    """Take pictures by C-STORE until told to stop; 1 if the worker died."""
+    _hush()
+    from suraksha.dicom.bounds import Bounds
+    from suraksha.dicom.commitment import Commitments
+    from suraksha.dicom.dicomweb import WebArchive
+    from suraksha.dicom.node import Node, NodeOptions
+
+    length = options.max_object_mb * MIB
+    chosen = NodeOptions(
+        *(options.aet, options.host, options.port, tuple(options.allow)),
+        beyond_loopback=options.beyond_loopback,
+        tls=tls_of(options),
+        bounds=Bounds(options.max_associations, object_bytes=length, held_bytes=2 * length),
+        free_bytes=options.min_free_mb * MIB,
+        pending=options.max_pending,
+    )
+    commitments = Commitments()
+    destination: Destination = (
+        WebArchive(options.to_web, web_options(options))
+        if options.to_web
+        else dicom_destination(options, commitments)
+    )
+    with _desk(options, destination) as (desk, make_ready):
+        node = Node(desk.spool, desk.queue, options=chosen, commitments=commitments)
+        node.wake = desk.worker.wake
+        node.start()
+        make_ready(f"{chosen.title}@{chosen.host}:{node.port}")
+        try:
+            return _watch_over(options, desk, counts=node.counts)
+        finally:
+            node.stop()
+
+
+def run_watch(options: argparse.Namespace) -> int:
+    """Take pictures from an archive until told to stop; 1 if the worker died."""
+    _hush()
+    from suraksha.dicom.dicomweb import WebArchive
+    from suraksha.dicom.watch import Watcher, WatchOptions
+
+    archive = WebArchive(options.url, web_options(options))
+    chosen = WatchOptions(
+        *(options.every, options.days, options.min_free_mb * MIB, options.max_pending)
+    )
+    with _desk(options, archive) as (desk, make_ready):
+        watcher = Watcher(archive, desk.spool, desk.queue, options=chosen)
+        watcher.wake = desk.worker.wake
+        watcher.start()
+        make_ready("archive")
+        try:
+            return _watch_over(options, desk, counts=watcher.counts)
+        finally:
+            watcher.stop()
+
+
+def _hush() -> None:
+    """Nothing that a library says about a picture reaches the terminal or a log."""
+    from suraksha.dicom.quiet import quiet
+
+    quiet()
+    warnings.simplefilter("ignore")
+
+
+def _maker(options: argparse.Namespace) -> Maker:
+    from suraksha.dicom.objects import result_objects
+
+    segment = load_chosen(options)
+
+    def make(path: Path) -> list[Any]:
+        return list(result_objects(path, segment))
+
+    return make
+
+
+@contextmanager
+def _desk(
+    options: argparse.Namespace, destination: Destination
+) -> Iterator[tuple[Desk, Callable[[str], None]]]:
+    from suraksha.dicom.desk import work_in
+    from suraksha.dicom.jobs import Patience
+    from suraksha.dicom.worker import WorkOptions
+
+    def ready(where: str) -> None:
+        line = {"event": "ready", "where": where}
+        print(json.dumps(line) if options.json else f"ready: {where}", flush=True)
+        print("Research use only. Stop with SIGTERM or Ctrl-C.", file=sys.stderr)
+
+    with work_in(
+        options.spool,
+        _maker(options),
+        destination=destination,
+        patience=Patience(attempts=options.attempts),
+        options=WorkOptions(keep=options.keep),
+    ) as desk:
+        yield desk, ready
+
+
+def _watch_over(
+    options: argparse.Namespace, desk: Desk, *, counts: Callable[[], dict[str, int]]
+) -> int:
+    """Print the status now and then, until a signal comes or the worker dies."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    last = ""
+    while desk.worker.alive and not stop.wait(options.status_s):
+        last = _tell(options, desk, counts(), last=last)
+    _tell(options, desk, counts(), last="")
+    if stop.is_set():
+        return 0
+    print("suraksha: the worker has died; start the node again", file=sys.stderr)
+    return 1
+
+
+def _tell(options: argparse.Namespace, desk: Desk, counts: dict[str, int], *, last: str) -> str:
+    """One line of status; in plain text only where something has changed."""
+    jobs = desk.queue.counts()
+    text = ", ".join(f"{n} {name}" for name, n in (counts | jobs).items() if n) or "nothing yet"
+    if options.json:
+        line = {"event": "status", "node": counts, "queue": jobs, "free": desk.spool.free_bytes}
+        print(json.dumps(line), flush=True)
+    elif text != last:
+        print(text, flush=True)
+    return text
