@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 import suraksha
 from suraksha.core import Image, Result
+from suraksha.errors import MissingExtraError
 from suraksha.runtime.record import MADE_BY, csv_text, png_bytes
 from suraksha.web.answers import CORRECTED, drawn, record_of
 
@@ -77,15 +79,25 @@ def _record(exported: Exported) -> bytes:
 
 
 def _seg(exported: Exported) -> bytes:
-    from suraksha.dicom.objects import seg_bytes
-
-    return seg_bytes(exported.result)
+    content: bytes = _objects().seg_bytes(exported.result)
+    return content
 
 
 def _sr(exported: Exported) -> bytes:
-    from suraksha.dicom.objects import sr_bytes
+    content: bytes = _objects().sr_bytes(exported.result)
+    return content
 
-    return sr_bytes(exported.result)
+
+def _objects() -> Any:  # noqa: ANN401 - a module
+    """What writes DICOM objects, loaded when it is asked for.
+
+    Raises:
+        MissingExtraError: The extra ``[dicom]`` is not installed.
+    """
+    try:
+        return import_module("suraksha.dicom.objects")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("writing DICOM objects", "dicom", str(error.name)) from error
 
 
 def _correction(exported: Exported) -> bytes:

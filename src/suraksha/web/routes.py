@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 
 from suraksha.web.exports import EXPORTS
 from suraksha.web.metrics import CONTENT_TYPE, Metrics
-from suraksha.web.refusals import body_of
+from suraksha.web.refusals import Refused, body_of
 from suraksha.web.schemas import (
     MAX_POLYGONS_TEXT,
     REFUSALS,
@@ -29,6 +29,7 @@ from suraksha.web.service import Service
 from suraksha.web.workers import Workers
 
 MAX_FIELDS = 64
+MULTIPART = "multipart/form-data"
 Kind = Literal["png", "mask", "csv", "json", "seg", "sr", "correction"]
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -54,6 +55,10 @@ class _Route(APIRoute):
         handler = super().get_route_handler()
 
         async def bounded(request: Request) -> Response:
+            kind = request.headers.get("content-type", "")
+            if request.method == "POST" and not kind.lower().startswith(MULTIPART):
+                what = "the form is of another kind"
+                raise Refused(415, what, f"only {MULTIPART} is taken", "Send it as that")
             return await handler(_BoundedForm(request.scope, request.receive))
 
         return bounded
@@ -61,7 +66,7 @@ class _Route(APIRoute):
 
 def multipart() -> Any:  # noqa: ANN401 - what FastAPI takes as a mark of a parameter
     """A parameter that is the whole form."""
-    return Form(media_type="multipart/form-data")
+    return Form(media_type=MULTIPART)
 
 
 def api_routes(service: Service, workers: Workers) -> APIRouter:

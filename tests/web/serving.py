@@ -1,0 +1,72 @@
+"""A real ``suraksha serve`` as a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.runtime.record import png_bytes
+
+
+class Served:
+    """The process; its log and its temporary files lie in a folder of the test."""
+
+    def __init__(self, folder, *words, token=None):
+        self.temporary, self.home = folder / "tmp", folder / "home"
+        for place in (self.temporary, self.home):
+            place.mkdir(parents=True)
+        self.log_file = folder / "log.txt"
+        environment = os.environ | {"TMPDIR": str(self.temporary), "HOME": str(self.home)}
+        environment.pop("SURAKSHA_TOKEN", None)
+        if token:
+            environment["SURAKSHA_TOKEN"] = token
+        command = [sys.executable, "-m", "suraksha.cli.app", "serve", "--port", "0", "--json"]
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=log, env=environment
+            )
+        line = self.process.stdout.readline()
+        assert line, self.log
+        self.address = json.loads(line)["address"].rstrip("/")
+        self.token = token
+
+    @property
+    def log(self):
+        return self.log_file.read_text()
+
+    @property
+    def port(self):
+        return int(self.address.rpartition(":")[2])
+
+    def client(self, **more):
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx.Client(base_url=self.address, timeout=60, headers=headers, **more)
+
+    def memory_mb(self, what="VmRSS"):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith(what):
+                return int(line.split()[1]) / 1024
+        return 0.0
+
+    def left_files(self):
+        return [*self.temporary.rglob("*"), *self.home.rglob("*")]
+
+    def stop(self, number=signal.SIGTERM):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(40)
+        self.process.stdout.close()
+        return code
+
+
+def phantom(number=0, *, shape=(200, 250), seed=4):
+    return sample_phantom(seed, number, shape=shape)
+
+
+def phantom_png(number=0, *, shape=(200, 250), seed=4):
+    return png_bytes(phantom(number, shape=shape, seed=seed).image.pixels)
