@@ -20,6 +20,7 @@ from suraksha.errors import MissingExtraError, SurakshaError
 if TYPE_CHECKING:
     from suraksha.bench.run import bench
     from suraksha.core import Image, Lesion, Result, Spacing
+    from suraksha.dicom.objects import write_seg, write_sr
     from suraksha.imaging.phantom import make_phantom
     from suraksha.imaging.read import read_image
     from suraksha.measure import measure
@@ -42,6 +43,8 @@ _RUN_SIDE = {
     "make_phantom": "suraksha.imaging.phantom",
     "measure": "suraksha.measure",
     "read_image": "suraksha.imaging.read",
+    "write_seg": "suraksha.dicom.objects",
+    "write_sr": "suraksha.dicom.objects",
 }
 _BUILD_SIDE = {
     "TrainConfig": "suraksha.train.config",
@@ -74,6 +77,8 @@ __all__ = [
     "open_run",
     "read_image",
     "train",
+    "write_seg",
+    "write_sr",
 ]
 
 

@@ -1,0 +1,118 @@
+"""From a result, or from a whole DICOM file, to the DICOM objects that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from suraksha.core import Image, Result
+from suraksha.dicom.capture import make_capture
+from suraksha.dicom.rtstruct import make_rtstruct
+from suraksha.dicom.seg import make_seg
+from suraksha.dicom.source import source_of
+from suraksha.dicom.sr import make_sr
+from suraksha.files import write_bytes
+from suraksha.imaging.dicom import DicomFile
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAKERS = {"SEG": make_seg, "SR": make_sr, "SC": make_capture, "RTSTRUCT": make_rtstruct}
+
+
+def object_bytes(result: Result, kind: str, *, corrected: bool = False) -> bytes:
+    """A DICOM file about a result.
+
+    Its patient and study are those of the picture. Its UIDs follow from the picture, the bundle and
+    the kind (and from the mask, where a person corrected it), so that what is made or sent twice is
+    stored once.
+
+    Args:
+        result: A result of a picture that came from a DICOM file.
+        kind: One of ``MAKERS``: ``SEG``, ``SR``, ``SC`` (the overlay as a Secondary Capture) or
+            ``RTSTRUCT``.
+        corrected: Whether a person changed the mask.
+
+    Raises:
+        InputError: The picture did not come from DICOM, or the result cannot be told in this kind.
+        MissingExtraError: The extra ``[dicom]`` is not installed.
+    """
+    return _as_bytes(MAKERS[kind](source_of(result, corrected=corrected)))
+
+
+def _as_bytes(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def seg_bytes(result: Result, *, corrected: bool = False) -> bytes:
+    """The mask as a DICOM SEG; see `object_bytes`."""
+    return object_bytes(result, "SEG", corrected=corrected)
+
+
+def sr_bytes(result: Result, *, corrected: bool = False) -> bytes:
+    """The measurements as a DICOM SR; see `object_bytes`."""
+    return object_bytes(result, "SR", corrected=corrected)
+
+
+def write_seg(result: Result, path: str | Path) -> None:
+    """Write the mask of a result as a DICOM SEG, whole or not at all.
+
+    Raises:
+        InputError: As for `object_bytes`, and a result without a lesion.
+        MissingExtraError: The extra ``[dicom]`` is not installed.
+        OSError: A place that cannot be written.
+    """
+    write_bytes(Path(path), seg_bytes(result))
+
+
+def write_sr(result: Result, path: str | Path) -> None:
+    """Write the measurements of a result as a DICOM SR, whole or not at all; see `write_seg`.
+
+    A result without a lesion gives a report that says so.
+    """
+    write_bytes(Path(path), sr_bytes(result))
+
+
+def key_result(file: DicomFile, segment: Callable[[Image], Result]) -> Result:
+    """The result of a file's picture; of a cine, that of the frame with the largest lesion.
+
+    Args:
+        file: A DICOM file; its frames are read one by one.
+        segment: A `suraksha.Segmenter`.
+
+    Raises:
+        InputError: A frame that cannot be decoded.
+    """
+    best: Result | None = None
+    for image in file:
+        result = segment(image)
+        if best is None or _largest(result) > _largest(best):
+            best = result
+    return best if best is not None else segment(file.image())
+
+
+def _largest(result: Result) -> int:
+    return max((lesion.area_px for lesion in result.lesions), default=0)
+
+
+def result_objects(
+    file: str | Path | DicomFile, segment: Callable[[Image], Result]
+) -> list[Dataset]:
+    """Segment a DICOM file and make what is to be sent on: one SR, and a SEG if there is a lesion.
+
+    Of a cine, both are about the frame with the largest lesion.
+
+    Args:
+        file: The file or its path.
+        segment: A `suraksha.Segmenter`.
+
+    Raises:
+        InputError: A file that cannot be used; see `suraksha.imaging.guard.guard`.
+    """
+    opened = file if isinstance(file, DicomFile) else DicomFile(file)
+    source = source_of(key_result(opened, segment))
+    return [make_sr(source), *([make_seg(source)] if source.result.lesions else [])]

@@ -1,0 +1,136 @@
+"""The picture that a result belongs to, as writers of DICOM objects need it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from suraksha.core import Result
+from suraksha.dicom.codes import uid_of
+from suraksha.errors import InputError
+from suraksha.imaging.dicom import Origin
+from suraksha.imaging.guard import SECONDARY_CAPTURE, ULTRASOUND, quiet
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+# elements that writers copy and that a source may lack; they may be empty, not missing
+MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
+    *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
+NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+OF_FRAMES = ("NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A result and the picture of a DICOM study that it was made from.
+
+    Args:
+        result: The result.
+        header: The picture's elements, a copy, as those of one frame.
+        whole: The same as they are in the file, of all frames.
+        frame: Number of the frame, from 1, of a picture of several; else None.
+        corrected: Whether a person changed the mask.
+    """
+
+    result: Result
+    header: Dataset
+    whole: Dataset
+    frame: int | None
+    corrected: bool
+
+    def uid(self, kind: str) -> str:
+        """The UID of an object, or a part of one, about this result."""
+        card = self.result.card
+        mask = hashlib.sha256(self.result.mask.tobytes()).hexdigest() if self.corrected else ""
+        place = str(self.header.SOPInstanceUID), str(self.frame or "")
+        return uid_of(kind, *place, card.model_sha256, mask)
+
+    def series_uid(self, kind: str) -> str:
+        """The UID of the series that such objects about this picture's series go into."""
+        card = self.result.card
+        return uid_of(f"{kind} series", str(self.header.SeriesInstanceUID), card.model_sha256)
+
+    @property
+    def laterality(self) -> str:
+        """``L``, ``R`` or empty."""
+        for name in ("ImageLaterality", "Laterality"):
+            told = str(self.header.get(name) or "").strip().upper()
+            if told in ("L", "R"):
+                return told
+        return ""
+
+    @property
+    def instance_number(self) -> int:
+        """The picture's own, at least 1."""
+        try:
+            return max(1, int(self.header.get("InstanceNumber") or 1))
+        except (TypeError, ValueError):
+            return 1
+
+
+def source_of(result: Result, *, corrected: bool = False) -> Source:
+    """The picture of a DICOM study that a result was made from.
+
+    Raises:
+        InputError: The picture did not come from a DICOM file, or that file does not say which
+            study, series and instance it is.
+    """
+    origin = result.image.origin
+    if not isinstance(origin, Origin):
+        raise InputError(
+            f"no DICOM object can be written about '{result.image.name}'",
+            "it did not come from a DICOM file, so there is no patient or study to file it under",
+            "Segment the DICOM file itself, or export PNG, GeoJSON, NRRD, CSV or JSON",
+        )
+    missing = [name for name in NEEDED if not origin.header.get(name)]
+    if missing:
+        raise InputError(
+            f"no DICOM object can be written about '{result.image.name}'",
+            f"its file has no {', '.join(missing)}",
+            "Export the picture again from the scanner or archive",
+        )
+    with quiet():
+        whole = _copied(origin.header)
+        header = _single_frame(whole)
+    return Source(result, header, whole, origin.frame, corrected)
+
+
+def _copied(header: Dataset, without: Sequence[str] = ()) -> Dataset:
+    from pydicom import Dataset
+
+    made = Dataset()
+    made.file_meta = header.file_meta
+    for element in header:
+        if element.keyword not in without:
+            made.add(copy.deepcopy(element))  # else what is set in the copy is set in the original
+    for name in MAY_BE_EMPTY:
+        if name not in made:
+            setattr(made, name, "")
+    return made
+
+
+def _single_frame(header: Dataset) -> Dataset:
+    """As a picture of one frame, of which alone highdicom makes a SEG without coordinates."""
+    made = _copied(header, OF_FRAMES)
+    if "NumberOfFrames" in header:
+        capture = str(header.SOPClassUID).startswith(SECONDARY_CAPTURE)
+        made.SOPClassUID = SECONDARY_CAPTURE if capture else ULTRASOUND
+    return made
+
+
+def refer_to_frame(dataset: Dataset, source: Source) -> None:
+    """Let all references to the picture name its own SOP class again."""
+
+    def mend(item: Dataset, element: Any) -> None:  # noqa: ANN401 - an element of pydicom
+        about = item.get("ReferencedSOPInstanceUID") == source.header.SOPInstanceUID
+        if element.keyword == "ReferencedSOPClassUID" and about:
+            element.value = source.whole.SOPClassUID
+
+    if source.frame:
+        dataset.walk(mend)
