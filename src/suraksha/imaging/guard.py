@@ -78,9 +78,7 @@ class _Bounded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         self._left -= size
-        if size < 0:
-            raise ValueError("it is deflated as a whole, which is not taken")
-        if self._left < 0:
+        if size < 0 or self._left < 0:
             raise ValueError(f"its header is longer than {MAX_HEADER >> 20} MiB")
         return self._stream.read(size)
 
@@ -146,15 +144,15 @@ def pydicom_errors() -> Any:  # noqa: ANN401 - a module of pydicom
 
 def _guarded(path: Path, stream: BinaryIO) -> Guarded:
     from pydicom import dcmread
-    from pydicom.filereader import read_partial
+    from pydicom.filereader import read_dataset
 
     size = os.fstat(stream.fileno()).st_size
     if size > MAX_FILE:
         raise refusal(path, f"it is larger than {MAX_FILE >> 20} MiB", "Send a shorter clip")
     if stream.read(132)[128:] != b"DICM":
         raise refusal(path, "it is not a DICOM file", EXPORT)
-    stream.seek(0)
-    _check_meta(path, read_partial(_bounded(stream), lambda *_: True).file_meta)
+    meta = read_dataset(_bounded(stream), False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    _check_meta(path, meta)
     stream.seek(0)
     header = dcmread(_bounded(stream), stop_before_pixels=True, defer_size=MAX_VALUE)
     offset = stream.tell()
