@@ -24,7 +24,9 @@ from suraksha.runtime.stream_report import StreamOptions, StreamReport
 def add_live(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``live``."""
     parser.add_argument(
-        "source", metavar="SOURCE", help="a video, a folder of frames, a TIFF of pages, camera:0"
+        "source",
+        metavar="SOURCE",
+        help="a video, a DICOM clip, a folder of frames, a TIFF of pages, camera:0",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     add_bundle(parser)

@@ -10,16 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from suraksha.errors import InputError
+from suraksha.imaging.read import is_dicom
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom")
 LINES = "results.jsonl"
 OWN = ("results.csv", "report.html")
-KINDS = ("mask", "overlay", "attention")
+# what --also writes, and how each kind's name ends
+ALSO = {
+    "seg": ".dcm",
+    "sr": ".dcm",
+    "sc": ".dcm",
+    "rtstruct": ".dcm",
+    "geojson": ".geojson",
+    "nrrd": ".nrrd",
+}
+KINDS = {"mask": ".png", "overlay": ".png", "attention": ".png", **ALSO}
 # stands near the start of each file that segment writes, by which it knows its own
 MARK = b"uraksha"
 HEAD_BYTES = 1024
 # how segment and BUSI name what is no picture of a patient
-NO_PICTURE = re.compile(r"_mask(_\d+)?$|_overlay$|_attention$")
+NO_PICTURE = re.compile(r"_mask(_\d+)?$|_(overlay|attention|seg|sr|sc|rtstruct)$")
 Record = dict[str, Any]
 
 
@@ -31,8 +41,8 @@ def shown(path: Path | str) -> str:
 def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The files given and the pictures of the folders given, in order; and what was left out.
 
-    In folders, what is no picture (``*_mask``, ``*_mask_1``, ``*_overlay``, ``*_attention``) is
-    left out. A file is taken as it is given, whatever its name: an unusable one is reported with
+    In folders, what is no picture (``*_mask``, ``*_mask_1``, ``*_overlay``, ``*_seg`` and so on)
+    is left out. A file is taken as it is given, whatever its name: an unusable one is reported with
     its own error. So is a folder without a picture.
 
     Raises:
@@ -44,7 +54,7 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in SUFFIXES]
+        inside = [f for f in sorted(path.rglob("*")) if _may_be_picture(f)]
         pictures = [f for f in inside if not NO_PICTURE.search(f.stem)]
         left_out += [f for f in inside if NO_PICTURE.search(f.stem)]
         found += pictures or [path]
@@ -55,6 +65,11 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             "Give pictures, or a folder that holds some",
         )
     return list({path.absolute(): path for path in found}.values()), left_out
+
+
+def _may_be_picture(path: Path) -> bool:
+    """By its ending; DICOM files often have none."""
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))
 
 
 def earlier_records(out: Path) -> list[Record]:
@@ -107,7 +122,7 @@ def refuse_to_overwrite(out: Path, names: Sequence[str]) -> None:
     Raises:
         InputError: Files with the names of the results that ``segment`` did not write.
     """
-    wanted = [out / f"{name}_{kind}.png" for name in names for kind in KINDS]
+    wanted = [out / f"{name}_{kind}{end}" for name in names for kind, end in KINDS.items()]
     others = [path.name for path in (*wanted, *(out / name for name in OWN)) if not is_ours(path)]
     if others:
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
@@ -131,8 +146,8 @@ def is_ours(path: Path) -> bool:
 
 def remove_outputs(out: Path, name: str) -> None:
     """Remove what an earlier call wrote for a picture that cannot be read any more."""
-    for kind in KINDS:
-        path = out / f"{name}_{kind}.png"
+    for kind, ending in KINDS.items():
+        path = out / f"{name}_{kind}{ending}"
         if path.exists() and is_ours(path):
             path.unlink()
 

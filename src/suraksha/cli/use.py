@@ -16,17 +16,10 @@ from tqdm import tqdm
 
 import suraksha
 from suraksha.cli.app import EXTRAS
-from suraksha.cli.render import (
-    SUPPORT,
-    csv_text,
-    html_page,
-    json_line,
-    lesion_record,
-    picture_line,
-    png_bytes,
-    support_record,
-)
+from suraksha.cli.outputs import also, write_outputs
+from suraksha.cli.render import html_page, json_line, picture_line
 from suraksha.cli.results import (
+    ALSO,
     LINES,
     Record,
     earlier_records,
@@ -40,14 +33,13 @@ from suraksha.cli.results import (
 )
 from suraksha.core import Image, Result, Spacing
 from suraksha.errors import InputError, SurakshaError, UsageError
-from suraksha.files import write_bytes, write_text
-from suraksha.imaging.heat import heat_panels
-from suraksha.imaging.overlay import overlay
-from suraksha.imaging.read import read_image
+from suraksha.files import write_text
+from suraksha.imaging.read import is_dicom, read_image
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.runtime.card import DECISION_SUPPORT
 from suraksha.runtime.engines import AUTO, ENGINES
 from suraksha.runtime.model_card import model_card
+from suraksha.runtime.record import SUPPORT, csv_text, result_record, support_record
 from suraksha.runtime.segmenter import Segmenter, load_segmenter
 
 # any picture, to see what a bundle can tell
@@ -65,6 +57,13 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--explain", action="store_true", help="draw where the network looked, for each picture"
+    )
+    parser.add_argument(
+        "--also",
+        type=also,
+        default=(),
+        metavar="KIND,...",
+        help=f"write as well: {', '.join(ALSO)}; the first four about DICOM pictures only",
     )
     parser.add_argument("--json", action="store_true", help="print the JSON lines")
 
@@ -162,43 +161,29 @@ def _segment_one(
 ) -> dict[str, Any]:
     """Segment one picture and write its files; what to say of it, an ``error`` included."""
     try:
-        result = segment(read_image(path, spacing=options.spacing))
-        mask = out.with_name(f"{out.name}_mask.png")
-        drawn = out.with_name(f"{out.name}_overlay.png")
+        result = _answer(segment, path, options.spacing)
         maps = segment.explain(result.image) if options.explain else {}
-        write_bytes(mask, png_bytes(result.mask.astype(np.uint8) * 255))
-        write_bytes(drawn, png_bytes(overlay(result.image, result.mask, lesions=result.lesions)))
-        if maps:
-            looked = out.with_name(f"{out.name}_attention.png")
-            write_bytes(looked, png_bytes(heat_panels(result.image, maps)))
+        written = write_outputs(result, out, kinds=options.also, maps=maps)
     except (SurakshaError, OSError, MemoryError) as error:
         remove_outputs(out.parent, out.name)
         why = "the memory does not suffice. Give a smaller picture"
         text = why if isinstance(error, MemoryError) else str(error)
         return {"image": shown(path), "source": source_of(path), "error": shown(text)}
-    record = _record(path, result, mask=mask.name, overlay=drawn.name)
-    if maps:
-        record["attention"] = looked.name
+    record: dict[str, Any] = {"image": shown(path), "source": source_of(path)}
+    record |= result_record(result) | written
     if options.classes and result.classes is not None:
         record |= support_record(result.classes)
     return record
 
 
-def _record(path: Path, result: Result, *, mask: str, overlay: str) -> dict[str, Any]:
-    spacing = result.image.spacing
-    return {
-        "image": shown(path),
-        "source": source_of(path),
-        "shape": list(result.image.shape),
-        "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
-        "lesions": [lesion_record(lesion) for lesion in result.lesions],
-        "bundle": result.card.name,
-        "model_sha256": result.card.model_sha256,
-        "patches": [{"box": list(p.box), "size": list(p.size)} for p in result.patches],
-        "latency_ms": {stage: round(ms, 3) for stage, ms in result.latency_ms.items()},
-        "mask": mask,
-        "overlay": overlay,
-    }
+def _answer(segment: Segmenter, path: Path, spacing: Spacing | None) -> Result:
+    """Of a DICOM clip, the answer for the frame with the largest lesion."""
+    if not is_dicom(path):
+        return segment(read_image(path, spacing=spacing))
+    from suraksha.dicom.objects import key_result
+    from suraksha.imaging.dicom import DicomFile
+
+    return key_result(DicomFile(path, spacing=spacing), segment)
 
 
 def add_info(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,11 +21,11 @@ from PIL import Image as PilImage
 
 from suraksha.core import Image, Spacing
 from suraksha.errors import InputError, MissingExtraError
-from suraksha.imaging.read import DECODER_ERRORS, read_image
+from suraksha.imaging.read import DECODER_ERRORS, is_dicom, read_image
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 PAGES = (".tif", ".tiff")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", *PAGES)
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".dcm", *PAGES)
 # frames a second where a source does not tell
 DEFAULT_FPS = 25.0
 # unreadable frames in a row after which a camera or video counts as gone
@@ -53,12 +53,13 @@ class FrameSource:
     """Frames of a source, one after the other; a context manager that lets go of the device.
 
     Args:
-        source: A video file, a folder of pictures, a TIFF of several pages, or ``camera:0``.
+        source: A video file, a DICOM clip, a folder of pictures, a TIFF of several pages, or
+            ``camera:0``.
         spacing: Size of a pixel, where it is known.
 
     Raises:
         InputError: Nothing that can be opened, or a folder without a picture.
-        MissingExtraError: A video or camera without OpenCV.
+        MissingExtraError: A video or camera without OpenCV, or DICOM without its extra.
     """
 
     def __init__(self, source: str | Path, *, spacing: Spacing | None = None) -> None:
@@ -67,6 +68,7 @@ class FrameSource:
         self._capture: Any = None
         self._files: list[Path] = []
         self._pages = 0
+        self._dicom: Iterable[Image] | None = None
         path = Path(source)
         if camera := re.fullmatch(r"camera:(\d+)", str(source)):
             self._open(int(camera[1]))
@@ -78,6 +80,8 @@ class FrameSource:
                 raise unusable(source, f"the folder holds no {', '.join(PICTURES)}")
         elif path.suffix.lower() in PAGES and path.is_file():
             self._files, self._pages = [path], _count_pages(path)
+        elif is_dicom(path):
+            self._open_dicom(path)
         elif path.is_file():
             self._open(str(path))
         else:
@@ -91,6 +95,12 @@ class FrameSource:
         told = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps = told if 1 <= told <= 1000 else DEFAULT_FPS
 
+    def _open_dicom(self, path: Path) -> None:
+        from suraksha.imaging.dicom import DicomFile
+
+        file = DicomFile(path, spacing=self.spacing)
+        self._dicom, self.fps = file, file.fps or DEFAULT_FPS
+
     def __enter__(self) -> Self:
         return self
 
@@ -102,6 +112,9 @@ class FrameSource:
         """All frames from where the source stands; once only for videos and cameras."""
         if self._capture is not None:
             yield from self._captured()
+        elif self._dicom is not None:
+            for index, image in enumerate(self._dicom):
+                yield Frame(index, index / self.fps, image)
         elif self._pages:
             for page in range(self._pages):
                 yield self._read(self._files[0], page, page)
@@ -185,5 +198,6 @@ def unusable(source: str | Path, why: str) -> InputError:
     return InputError(
         f"'{source}' cannot be used as a source of frames",
         why,
-        "Give a video (mp4, avi), a folder of pictures, a TIFF of several pages, or camera:0",
+        "Give a video (mp4, avi), a DICOM clip, a folder of pictures, a TIFF of several pages, "
+        "or camera:0",
     )

@@ -57,16 +57,24 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401 - any field of a lesion
 
 def result_record(result: Result) -> dict[str, Any]:
     """What a result tells of its picture, as JSON takes it; without its name and its masks."""
-    spacing = result.image.spacing
+    image, spacing = result.image, result.image.spacing
     record: dict[str, Any] = {
-        "shape": list(result.image.shape),
+        "shape": list(image.shape),
         "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
+        "spacing_source": None if spacing is None else spacing.source,
         "lesions": [lesion_record(lesion) for lesion in result.lesions],
         "bundle": result.card.name,
         "model_sha256": result.card.model_sha256,
         "patches": [{"box": list(p.box), "size": list(p.size)} for p in result.patches],
         "latency_ms": {stage: round(ms, 3) for stage, ms in result.latency_ms.items()},
     }
+    if spacing is None and image.unscaled:
+        record["why_no_spacing"] = image.unscaled
+    if image.regions:
+        record["regions"] = [list(region.box) for region in image.regions]
+    frame = getattr(image.origin, "frame", None)
+    if frame is not None:
+        record["frame"] = frame
     return record
 
 

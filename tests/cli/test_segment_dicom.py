@@ -1,0 +1,131 @@
+"""``suraksha segment`` on DICOM pictures, and what ``--also`` writes."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+from pydicom import dcmread
+from pydicom.pixels import pixel_array
+
+from suraksha.cli.app import main
+from suraksha.cli.results import HEAD_BYTES, MARK
+
+
+def records(out):
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def picture(make_dicom, tmp_path):
+    """Lesion in a scan below a banner of marks."""
+    path = tmp_path / "in" / "us"
+    path.parent.mkdir()
+    region = make_dicom.region(40, 0, 239, 249, spacing_mm=0.2)
+    make_dicom.us_image(path, pixels=make_dicom.picture(1, banner=40), regions=[region])
+    return path
+
+
+def mask_of(out, record):
+    with PilImage.open(out / record["mask"]) as mask:
+        return np.asarray(mask) > 0
+
+
+def test_a_file_without_an_ending_is_measured_in_its_scan(picture, tmp_path):
+    out = tmp_path / "out"
+    assert main(["segment", str(picture.parent), "--out", str(out)]) == 0
+    (record,) = records(out)
+    assert record["spacing_mm"] == [0.2, 0.2]
+    assert record["spacing_source"] == "dicom-region"
+    assert record["regions"] == [[40, 0, 240, 250]]
+    assert record["lesions"]
+    lesion = record["lesions"][0]
+    assert lesion["area_mm2"] == pytest.approx(0.04 * lesion["area_px"], rel=1e-4)
+    assert lesion["depth_px"] == lesion["bbox"][0] - 40
+    assert not mask_of(out, record)[:40].any()
+    assert record["patches"][0]["box"] == [40, 0, 240, 250]
+
+
+def test_marks_outside_the_scan_change_nothing(make_dicom, picture, tmp_path):
+    pixels = make_dicom.picture(1, banner=40)
+    pixels[:40] = np.random.default_rng(0).integers(0, 256, (40, 250))
+    region = make_dicom.region(40, 0, 239, 249, spacing_mm=0.2)
+    make_dicom.us_image(picture.with_name("noisy.dcm"), pixels=pixels, regions=[region])
+    out = tmp_path / "out"
+    main(["segment", str(picture.parent), "--out", str(out)])
+    first, second = records(out)
+    assert np.array_equal(mask_of(out, first), mask_of(out, second))
+    assert first["lesions"] == second["lesions"]
+
+
+def test_without_calibration_it_says_why_there_are_no_millimetres(make_dicom, tmp_path):
+    make_dicom.us_image(tmp_path / "us.dcm")
+    out = tmp_path / "out"
+    main(["segment", str(tmp_path / "us.dcm"), "--out", str(out)])
+    (record,) = records(out)
+    assert record["spacing_mm"] is None
+    assert record["why_no_spacing"] == "the file tells no size of its pixels"
+    assert all(lesion["long_axis_mm"] is None for lesion in record["lesions"])
+
+
+def test_also_writes_what_other_systems_read(picture, tmp_path):
+    out = tmp_path / "out"
+    kinds = "seg, sr,sc,geojson,nrrd"
+    assert main(["segment", str(picture), "--out", str(out), "--also", kinds]) == 0
+    (record,) = records(out)
+    mask = mask_of(out, record)
+    assert np.array_equal(np.squeeze(pixel_array(dcmread(out / record["seg"]))) > 0, mask)
+    assert dcmread(out / record["sr"]).Modality == "SR"
+    assert dcmread(out / record["sc"]).BurnedInAnnotation == "YES"
+    told = json.loads((out / record["geojson"]).read_text())
+    assert told["type"] == "FeatureCollection"
+    ring = np.array(told["features"][0]["geometry"]["coordinates"][0])
+    assert ring[0].tolist() == ring[-1].tolist()
+    assert ring[:, 1].min() >= 40
+    head, _, body = (out / record["nrrd"]).read_bytes().partition(b"\n\n")
+    assert b"sizes: 250 240 1" in head
+    assert b"(0.2,0,0) (0,0.2,0)" in head
+    assert np.array_equal(np.frombuffer(gzip.decompress(body), np.uint8).reshape(mask.shape), mask)
+    # a second call knows its own files, and replaces them
+    for path in out.iterdir():
+        if path.suffix in (".dcm", ".geojson", ".nrrd"):
+            assert MARK in path.read_bytes()[:HEAD_BYTES], path.name
+    assert main(["segment", str(picture), "--out", str(out), "--also", kinds]) == 0
+    # and a folder of results holds no picture but the overlay's source
+    assert main(["segment", str(out), "--out", str(tmp_path / "again")]) == 1
+
+
+def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_path, capsys):
+    make_dicom.us_cine(tmp_path / "clip.dcm", frames=3)
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out), "--also", "sr"]) == 0
+    (record,) = records(out)
+    assert record["frame"] in (1, 2, 3)
+    frames = {
+        int(e.value)
+        for e in dcmread(out / record["sr"]).iterall()
+        if e.keyword == "ReferencedFrameNumber"
+    }
+    assert frames == {record["frame"]}
+
+
+def test_a_picture_that_is_no_dicom_gets_no_seg(tmp_path, capsys):
+    PilImage.fromarray(np.full((60, 80), 90, np.uint8)).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
+    assert "did not come from a DICOM file" in records(out)[0]["error"]
+    assert sorted(p.name for p in out.iterdir()) == ["report.html", "results.csv", "results.jsonl"]
+
+
+def test_an_unknown_kind_is_wrong_usage(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["segment", "a.png", "--out", str(tmp_path / "out"), "--also", "segg"])
+    assert stopped.value.code == 2
+    assert "Did you mean 'seg'?" in capsys.readouterr().err
+
+
+def test_a_live_source_may_be_a_dicom_clip(make_dicom, tmp_path):
+    make_dicom.us_cine(tmp_path / "clip.dcm", frames=3)
+    out = tmp_path / "out"
+    assert main(["live", str(tmp_path / "clip.dcm"), "--out", str(out), "--no-video"]) == 0
