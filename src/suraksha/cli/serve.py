@@ -84,6 +84,7 @@ def run_serve(options: argparse.Namespace) -> int:
         ssl_keyfile=options.tls_key,
     )
     listener = config.bind_socket()
+    listener.listen(config.backlog)  # so that who reads the address can call at once
     _tell(options, listener, segment.card.name)
     for number in (signal.SIGINT, signal.SIGTERM):  # the server raises them again when it is done
         signal.signal(number, lambda *_: None)

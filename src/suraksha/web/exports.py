@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -79,25 +78,25 @@ def _record(exported: Exported) -> bytes:
 
 
 def _seg(exported: Exported) -> bytes:
-    content: bytes = _objects().seg_bytes(exported.result)
-    return content
+    return _dicom(exported, "SEG")
 
 
 def _sr(exported: Exported) -> bytes:
-    content: bytes = _objects().sr_bytes(exported.result)
-    return content
+    return _dicom(exported, "SR")
 
 
-def _objects() -> Any:  # noqa: ANN401 - a module
-    """What writes DICOM objects, loaded when it is asked for.
+def _dicom(exported: Exported, kind: str) -> bytes:
+    """A DICOM object; what writes it is loaded when it is asked for.
 
     Raises:
         MissingExtraError: The extra ``[dicom]`` is not installed.
+        InputError: The picture did not come from DICOM, or there is nothing to write.
     """
     try:
-        return import_module("suraksha.dicom.objects")
+        from suraksha.dicom.objects import object_bytes
     except ModuleNotFoundError as error:
         raise MissingExtraError("writing DICOM objects", "dicom", str(error.name)) from error
+    return object_bytes(exported.result, kind, corrected=exported.by_hand)
 
 
 def _correction(exported: Exported) -> bytes:

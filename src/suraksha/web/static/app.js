@@ -26,7 +26,7 @@ const tools = new Tools(view, host);
 const cine = new Cine({ show: (frame) => showFrame(frame), rest: () => settle() });
 
 const say = (text) => { byId("status").textContent = text; };
-const complain = (text) => { byId("problem").textContent = text; };
+const complain = (text) => { byId("problem").textContent = text || open?.problem || ""; };
 
 function levels() {
   const { width, level } = view.window;
@@ -77,6 +77,7 @@ function showAll() {
   showCases(cases, open, openCase);
   byId("empty").hidden = Boolean(open);
   byId("view").setAttribute("aria-label", open ? `Ultrasound picture ${open.name}. ${at ? summary(at) : ""}` : "Ultrasound picture");
+  if (open?.problem) complain("");
   levels();
   buttons();
   view.draw();
@@ -116,10 +117,17 @@ async function afterAnswer(one) {
   say(summary(at));
 }
 
-async function segmentCase(one) {
+// Once at a time: who asks while it is being worked on waits for the same answer.
+function segmentCase(one) {
+  return (one.pending ??= segmentNow(one).finally(() => { one.pending = null; }));
+}
+
+async function segmentNow(one) {
   one.state = "working";
   showCases(cases, open, openCase);
-  one.state = (await working(() => one.segment())) ? "done" : "failed";
+  one.problem = "";
+  const found = await working(() => one.segment().catch((problem) => { one.problem = problem.message; throw problem; }));
+  one.state = found ? "done" : "failed";
   if (one.cine && !one.loading) {
     one.loading = working(() => one.load((n) => { if (one === open) cine.told(one, n); }));
   }
@@ -131,7 +139,8 @@ async function openCase(one) {
   picked = 0;
   if (one.state === "failed" || !one.current) view.clear();
   byId("spacing").value = one.spacing;
-  if (one.state === "failed" || one.state === "waiting") await segmentCase(one);
+  showAll();
+  if (one.state !== "done") await segmentCase(one);
   if (one !== open) return;
   cine.open(one);
   if (one.current) { view.fit(); view.setWindow(255, 127.5); }

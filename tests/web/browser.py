@@ -1,0 +1,99 @@
+"""A real Chromium with our page in it."""
+
+import base64
+import io
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PilImage
+from playwright.sync_api import expect
+
+CHROMIUM = Path("/usr/bin/chromium")
+PACKAGES = ("chromium", "fonts-dejavu-core")
+# what a browser does when files are let go over an element
+DROP = """([files, place]) => {
+  const data = new DataTransfer();
+  for (const [name, type, text] of files) {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+    data.items.add(new File([bytes], name, {type}));
+  }
+  const what = {dataTransfer: data, bubbles: true, cancelable: true};
+  document.querySelector(place).dispatchEvent(new DragEvent("drop", what));
+}"""
+
+
+def install_chromium():
+    """Install it where that is possible; why not, or nothing."""
+    if CHROMIUM.exists():
+        return ""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return f"Debian packages are missing: {', '.join(PACKAGES)}"
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+        subprocess.run(["apt-get", "-qq", *words], env=environment, check=False, timeout=280)
+    return "" if CHROMIUM.exists() else f"apt-get could not install {', '.join(PACKAGES)}"
+
+
+class OurPage:
+    """The page of a server, and all that went wrong in it.
+
+    Args:
+        page: Of Playwright.
+        address: Of the server.
+    """
+
+    def __init__(self, page, address):
+        self.page, self.address = page, address
+        self.faults, self.calls = [], []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", lambda request: self.calls.append(request.url))
+        page.goto(address)
+        expect(page.locator("#bundle")).not_to_have_text("…", timeout=15_000)
+
+    def _console(self, message):
+        if message.type in ("error", "warning"):
+            self.faults.append(message.text)
+
+    def drop(self, *files):
+        """Let go of files, (name, type, bytes), over the picture."""
+        told = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
+        self.page.evaluate(DROP, [told, "#field"])
+
+    def text(self, selector):
+        return self.page.locator(selector).inner_text()
+
+    def wait_for_text(self, selector, text):
+        expect(self.page.locator(selector)).to_contain_text(text, timeout=15_000)
+
+    def tool(self, name):
+        self.page.locator(f"label:has(input[value={name}])").click()
+
+    def place(self, row, col, shape):
+        """Where a place of a picture that is fitted into the view lies on the screen."""
+        box = self.page.locator("#view").bounding_box()
+        scale = min(box["width"] / shape[1], box["height"] / shape[0])
+        left = box["x"] + (box["width"] - scale * shape[1]) / 2
+        top = box["y"] + (box["height"] - scale * shape[0]) / 2
+        return left + scale * col, top + scale * row
+
+    def drag(self, start, end, steps=6):
+        mouse = self.page.mouse
+        mouse.move(*start)
+        mouse.down()
+        mouse.move(*end, steps=steps)
+        mouse.up()
+
+    def saved(self, selector):
+        """Name and bytes of what a button saves."""
+        with self.page.expect_download() as waited:
+            self.page.locator(selector).click()
+        return waited.value.suggested_filename, Path(waited.value.path()).read_bytes()
+
+    def pixels(self):
+        """(rows, columns, 3) of what the picture's place shows."""
+        shown = self.page.locator("#view").screenshot()
+        return np.asarray(PilImage.open(io.BytesIO(shown)).convert("RGB"))
