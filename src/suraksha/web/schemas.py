@@ -157,6 +157,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         400: "The form cannot be parsed",
         401: "The token is missing or wrong",
         403: "The request comes from another page",
+        404: "Nothing is kept under that id",
         408: "The upload took too long",
         413: "Too many bytes or pixels",
         415: "A kind of file that is not taken",

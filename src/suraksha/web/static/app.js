@@ -83,10 +83,12 @@ function showAll() {
   view.draw();
 }
 
-function showHeat() {
-  const attention = open?.current?.record.attention, name = byId("map").value;
+async function showHeat() {
+  const one = open, name = byId("map").value;
+  const attention = name && one?.current ? await working(() => one.attention()) : null;
+  if (one !== open) return;
   const map = attention?.maps[name];
-  return view.setHeat(map ? api.pngBlob(map.png) : null, attention?.box);
+  await view.setHeat(map ? api.pngBlob(map.png) : null, attention?.box);
 }
 
 async function showFrame(frame) {
@@ -95,6 +97,7 @@ async function showFrame(frame) {
   cine.told(open);
   const blob = open.pictures[frame];
   if (blob) await view.setPicture(blob, true);
+  if (view.heatMap) await view.setHeat(null); // that of another frame
   showAll();
 }
 
@@ -111,7 +114,7 @@ async function afterAnswer(one) {
   const at = one.current;
   if (!at) { showAll(); return; }
   await view.setPicture(one.pictures[one.frame], true);
-  showMaps(at.record.attention?.maps, byId("map").value);
+  showMaps(one.maps, byId("map").value);
   await showHeat();
   showAll();
   say(summary(at));
@@ -197,16 +200,8 @@ async function exportAs(kind) {
 async function rescale() {
   const one = open;
   if (!one || !byId("spacing").reportValidity()) return;
-  one.spacing = byId("spacing").value;
-  const drawn = one.current?.mask.edited ? one.current.mask : null;
-  one.found.clear();
-  if (!(await working(() => one.segment()))) return;
-  if (drawn) {
-    drawn.original = one.current.mask.original;
-    one.current.mask = drawn;
-    await working(() => one.measure());
-  }
-  if (one === open) await afterAnswer(one);
+  const done = await working(() => one.rescale(byId("spacing").value));
+  if (done && one === open) await afterAnswer(one);
 }
 
 async function allFrames() {
@@ -249,6 +244,7 @@ async function start() {
   const about = await working(api.about);
   if (!about) return;
   byId("bundle").textContent = byId("stamp").textContent = about.bundle;
+  if (about.keeps) byId("privacy").textContent = "PNG, JPEG, TIFF, DICOM or a video. This server was told to keep pictures and results.";
   byId("about").textContent = `${about.intended_use} Suraksha ${about.version}, network ${about.model_sha256.slice(0, 12)}. ${about.keeps ? "This server KEEPS pictures and results." : "Nothing is kept on the server."}`;
 }
 start();

@@ -17,6 +17,7 @@ export class Case {
     this.pictures = []; // PNG of each frame, as they come
     this.found = new Map(); // frame -> {record, mask, contours, lesions, calipers, kept}
     this.spacing = "";
+    this.maps = []; // names of the attention maps
     this.state = "waiting";
   }
 
@@ -44,6 +45,7 @@ export class Case {
     const mask = await Mask.fromPng(api.pngBlob(record.mask_png));
     const calipers = this.found.get(frame)?.calipers ?? [];
     const { contours, lesions } = record;
+    if (record.attention) this.maps = Object.keys(record.attention.maps);
     delete record.picture_png;
     delete record.mask_png;
     this.found.set(frame, { record, mask, contours, lesions, calipers, kept, own: { contours: contours.slice(), lesions } });
@@ -69,19 +71,46 @@ export class Case {
     }
   }
 
+  // Where the network looked in the current frame, asked for when it is wanted.
+  async attention() {
+    const at = this.current;
+    if (at && !at.record.attention) {
+      const { file, frame } = this.sent();
+      const answer = await api.segment({ files: file, frame, parts: ["attention"] });
+      at.record.attention = answer.results[0].attention;
+    }
+    return at?.record.attention;
+  }
+
   // Measure what was drawn; false where a later change has overtaken it.
-  async measure() {
-    const at = this.current, turn = (at.turn = (at.turn ?? 0) + 1);
+  async measure(frame = this.frame) {
+    const at = this.found.get(frame), turn = (at.turn = (at.turn ?? 0) + 1);
     if (!at.mask.edited) {
       [at.contours, at.lesions] = [at.own.contours.slice(), at.own.lesions];
       return true;
     }
     const mask = await at.mask.toPng();
     const size = { rows: at.mask.rows, columns: at.mask.columns };
-    const on = this.kind === "dicom" ? this.sent() : size;
+    const on = this.kind === "dicom" ? this.sent(frame) : size;
     const answer = await api.measure({ ...on, mask, spacing_mm: this.spacing });
     if (turn !== at.turn) return false;
     [at.contours, at.lesions] = [answer.contours, answer.lesions];
+    return true;
+  }
+
+  // All again in another scale; what a person drew stays.
+  async rescale(spacing) {
+    this.spacing = spacing;
+    const before = [...this.found].filter(([frame, at]) => frame === this.frame || at.mask.edited || at.calipers.length);
+    this.found.clear();
+    for (const [frame, { mask, calipers }] of before) {
+      const at = await this.segment(frame);
+      if (mask.edited) {
+        at.mask = mask;
+        await this.measure(frame);
+      }
+      at.calipers = calipers.map(({ ends }) => ({ ends, text: this.distance(...ends, at) }));
+    }
     return true;
   }
 
@@ -92,15 +121,15 @@ export class Case {
     return api.exported(kind, { ...this.sent(), mask, kept, spacing_mm: this.spacing });
   }
 
-  // Millimetres of a pixel at a place, [row, col], or null.
-  scaleAt([row, col]) {
-    const inside = this.current?.record.regions.find(({ box }) => row >= box[0] && row <= box[2] && col >= box[1] && col <= box[3]);
+  // Millimetres of a pixel at a place, [row, col], of a frame, or null.
+  scaleAt([row, col], at) {
+    const inside = at?.record.regions.find(({ box }) => row >= box[0] && row <= box[2] && col >= box[1] && col <= box[3]);
     return inside?.spacing_mm ?? null;
   }
 
   // A distance in mm, or in px where the scale is not known, saying which.
-  distance(a, b) {
-    const scale = this.scaleAt(a), other = this.scaleAt(b);
+  distance(a, b, at = this.current) {
+    const scale = this.scaleAt(a, at), other = this.scaleAt(b, at);
     const [rows, cols] = [b[0] - a[0], b[1] - a[1]];
     if (scale && other && scale[0] === other[0] && scale[1] === other[1]) return `${Math.hypot(rows * scale[0], cols * scale[1]).toFixed(1)} mm`;
     return `${Math.hypot(rows, cols).toFixed(1)} px`;

@@ -79,9 +79,8 @@ export function showCases(cases, open, choose) {
   }));
 }
 
-export function showMaps(maps, chosen) {
-  const names = Object.keys(maps ?? {});
-  const options = [["", names.length ? "none" : "none from this bundle"], ...names.map((name) => [name, name])];
+export function showMaps(names, chosen) {
+  const options = [["", names.length ? "off" : "not told"], ...names.map((name) => [name, name])];
   byId("map").replaceChildren(...options.map(([value, text]) => made("option", text, { value })));
   byId("map").value = names.includes(chosen) ? chosen : "";
   byId("map").disabled = !names.length;

@@ -1,0 +1,92 @@
+"""Ten minutes of schemathesis on ``suraksha serve``: no 500, and what the schema says holds.
+
+Run by ``make trial``; writes docs/results/web-schemathesis.json. Other seconds than 600
+can be given.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+REPORT = REPO / "docs" / "results" / "web-schemathesis.json"
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
+EXAMPLES, FAULTS_SHOWN = 40, 20
+
+
+def exercise(address: str, counts: Counter[str], faults: list[str]) -> None:
+    """Ask every operation of the schema until the time is over."""
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+
+    fuzz: Any = import_module("tests.web.fuzz")
+    end, turn = time.monotonic() + SECONDS, 0
+    found = fuzz.operations(address)
+    while time.monotonic() < end:
+        turn += 1
+        for operation in found:
+
+            @seed(turn)
+            @given(case=operation.as_strategy())
+            @settings(
+                max_examples=EXAMPLES,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            def one(case: Any) -> None:  # noqa: ANN401 - of schemathesis
+                if time.monotonic() > end:
+                    return
+                response = case.call(timeout=60)
+                counts[f"{case.method} {case.path} {response.status_code}"] += 1
+                try:
+                    case.validate_response(response, checks=fuzz.CHECKS)
+                except BaseExceptionGroup as group:
+                    faults.append(" | ".join(str(error)[:300] for error in group.exceptions))
+                except AssertionError as error:
+                    faults.append(str(error)[:300])
+
+            one()
+
+
+def main() -> int:
+    """Run the trial; 0 if nothing failed."""
+    serving: Any = import_module("tests.web.serving")
+    counts: Counter[str] = Counter()
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as name:
+        server = serving.Served(Path(name))
+        early = server.memory_mb()
+        exercise(server.address, counts, faults)
+        memory = {"early": early, "late": server.memory_mb(), "greatest": server.memory_mb("VmHWM")}
+        left = len(server.left_files())
+        code = server.stop()
+        errors = server.log.count("ERROR")
+    report = {
+        "seconds": SECONDS,
+        "requests": sum(counts.values()),
+        "by_answer": dict(sorted(counts.items())),
+        "server_errors": sum(n for key, n in counts.items() if key.rsplit(" ", 1)[1] == "500"),
+        "faults": faults[:FAULTS_SHOWN],
+        "fault_count": len(faults),
+        "errors_in_the_log": errors,
+        "files_left": left,
+        "memory_mb": {key: round(value, 1) for key, value in memory.items()},
+        "exit_code": code,
+    }
+    report["ok"] = not (faults or report["server_errors"] or left or code or errors)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+    return 0 if report["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
