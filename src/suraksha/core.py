@@ -173,7 +173,9 @@ class Lesion:
         circularity: 4 pi area / perimeter^2; 1 for a disc.
         solidity: Area / area of the convex hull; 1 for a convex lesion.
         taller_than_wide: Whether the height (along columns, away from the skin) exceeds the width.
-        confidence: Mean probability of its pixels, 0..1, or None for a mask without probabilities.
+        confidence: 0..1, or None for a mask without probabilities. In a `Result`, the chance that
+            the region marks a lesion, as the bundle's card calibrates it; from `measure`, the mean
+            probability of its pixels.
     """
 
     label: int
@@ -241,6 +243,7 @@ class Result:
             sum 1; None where the bundle tells no classes. Decision support for research; nothing
             shows it unasked.
         patches: What the network looked at, in order.
+        review: Why a person must look at this answer; empty where nothing speaks for it.
 
     Raises:
         InputError: A mask or a probability map of another size than the picture.
@@ -254,6 +257,12 @@ class Result:
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     classes: Mapping[str, float] | None = None
     patches: tuple[Patch, ...] = ()
+    review: tuple[str, ...] = ()
+
+    @property
+    def needs_review(self) -> bool:
+        """Whether a person must look at this answer."""
+        return bool(self.review)
 
     def __post_init__(self) -> None:
         for name in ("mask", "probability"):

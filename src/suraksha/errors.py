@@ -4,6 +4,7 @@ SurakshaError
  |- UsageError     the caller asked for something that cannot be (exit code 2)
  |   `- UnknownNameError   a name that no table holds
  |- InputError     a picture, mask or file that cannot be used
+ |   `- UnsuitableError    a picture that is no ultrasound
  |- DataError      a data set, cache, list or split that is broken or does not match
  |- BundleError    a bundle that is damaged, altered or too new
  |- ModelError     a network, spec or tensor that does not fit
@@ -65,6 +66,17 @@ class UnknownNameError(UsageError):
 
 class InputError(SurakshaError):
     """A picture, mask or file that cannot be used."""
+
+
+class UnsuitableError(InputError):
+    """A picture that does not look like ultrasound."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"'{name}' was not segmented",
+            f"it does not look like a picture of breast ultrasound: {why}",
+            "If it is one, segment it without this check",
+        )
 
 
 class DataError(SurakshaError):

@@ -10,7 +10,7 @@ from suraksha.errors import UnknownNameError, UsageError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.imaging.prepare import Preparation
 from suraksha.runtime.engines import Logits
-from suraksha.runtime.patches import MARGIN, MOST, region, see, see_closer
+from suraksha.runtime.patches import MARGIN, MOST, Eye, region, see, see_closer
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.runtime.stopwatch import Stopwatch
 
@@ -30,7 +30,7 @@ def picture(rows, cols, *, shape=(400, 600)):
 
 def closer(image, run=bright):
     watch = Stopwatch()
-    return see_closer(image, run, preparation=OWN, divisor=32, watch=watch), watch
+    return see_closer(image, Eye(run, OWN, 32), watch=watch), watch
 
 
 def dice(seen, image):
@@ -49,7 +49,7 @@ def test_something_small_is_looked_at_again_at_a_higher_resolution():
     assert bottom > 124
     assert right > 352
     assert max(bottom - top, right - left) <= round((23 + 4) * (1 + MARGIN)) + 2
-    once = see(image, bright, preparation=Preparation(192, 192, 1, 0.5, 1.0), watch=Stopwatch())
+    once = see(image, Eye(bright, Preparation(192, 192, 1, 0.5, 1.0)), watch=Stopwatch())
     assert dice(seen, image) > 0.98 > dice(once, image)
     assert set(watch.milliseconds) == {"prepare", "network", "restore", "choose"}
 

@@ -20,7 +20,7 @@ from suraksha.runtime.card import NOT_STATED
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.config import TrainConfig, list_recipes, load_recipe
 from suraksha.train.evaluate import evaluate
-from suraksha.train.export import FLOAT_BITS, export
+from suraksha.train.export import FLOAT_BITS, ExportOptions, export
 from suraksha.train.fit import train
 from suraksha.train.report import PARTS, TEST, markdown_table, write_evaluation
 from suraksha.train.run import open_run
@@ -138,6 +138,9 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weight-bits", type=int, default=FLOAT_BITS, help="significant bits; 11 halves the file"
     )
+    parser.add_argument(
+        "--int8", action="store_true", help="in 8-bit integers, if that costs next to no Dice"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -147,8 +150,7 @@ def run_export(options: argparse.Namespace) -> int:
         open_run(options.run),
         options.bundle,
         data=options.data,
-        licence=options.licence,
-        weight_bits=options.weight_bits,
+        options=ExportOptions(options.licence, options.weight_bits, options.int8),
         progress=bar,
     )
     facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}

@@ -79,6 +79,11 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="side of the network's input, or auto: chosen as it runs (default: the bundle's own)",
     )
+    parser.add_argument(
+        "--any-picture",
+        action="store_true",
+        help="segment what does not look like ultrasound, too",
+    )
 
 
 def patch(text: str) -> int | str:
@@ -89,7 +94,11 @@ def patch(text: str) -> int | str:
 def load_chosen(options: argparse.Namespace) -> Segmenter:
     """The bundle that `add_bundle` lets choose."""
     return load_segmenter(
-        options.bundle, engine=options.engine, threads=options.threads, patch=options.patch
+        options.bundle,
+        engine=options.engine,
+        threads=options.threads,
+        patch=options.patch,
+        check=not options.any_picture,
     )
 
 

@@ -11,8 +11,11 @@ from typing import Any
 from suraksha.errors import BundleError, ModelError, UsageError
 from suraksha.imaging.prepare import THRESHOLD, Preparation
 from suraksha.measure.presence import PresenceRule
+from suraksha.runtime.trust import Trust
 
 CARD_FORMAT = 1
+# keys that a card may lack, each a table of facts
+FACTS = ("presence_fit", "trust_metrics", "quantisation", "calibration", "class_metrics")
 INTENDED_USE = (
     "Research use only. Not a medical device; not for diagnosis, treatment or any decision on a "
     "patient. For pictures like those of its training data alone."
@@ -36,9 +39,14 @@ class Card:
         presence: What a region of such pixels needs to stay in the mask.
         presence_fit: On what that rule was fitted, the chosen point and the trade curve; empty
             where it was not fitted.
+        trust: Temperature of the pixels, confidence of a lesion, when to ask for review, and what
+            a picture must look like.
+        trust_metrics: What these give on the test pictures; empty where it was not measured.
         parameters: Trained numbers in the network.
         macs: Multiply-accumulates for one picture of the preparation's size.
         parity: Greatest difference between torch and ONNX Runtime at export, in probability.
+        quantisation: How the network is stored in fewer bits, and what that costs on validation
+            pictures; empty for 32-bit floats.
         training: Data set, protocol, split hash, recipe, device, seconds.
         test_pictures: The pictures that the training never saw, name -> SHA-256 of the pixels.
         metrics: The summary on those pictures, by part.
@@ -72,9 +80,12 @@ class Card:
     threshold: float = THRESHOLD
     presence: PresenceRule = field(default_factory=PresenceRule)
     presence_fit: Mapping[str, Any] = field(default_factory=dict)
+    trust: Trust = field(default_factory=Trust)
+    trust_metrics: Mapping[str, Any] = field(default_factory=dict)
     parameters: int
     macs: int
     parity: Mapping[str, float]
+    quantisation: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any]
     test_pictures: Mapping[str, str]
     metrics: Mapping[str, Any]
@@ -136,8 +147,18 @@ def _texts(listed: object) -> tuple[str, ...]:
     return tuple(listed)
 
 
+def _trust(table: Mapping[str, Any]) -> Trust:
+    looks = {
+        name: (float(low), float(high)) for name, (low, high) in table.get("looks", {}).items()
+    }
+    return Trust(**{**table, "looks": looks})
+
+
 def read_card(text: str) -> Card:
-    """A card from the text of ``card.json``; one without a presence rule keeps every region.
+    """A card from the text of ``card.json``.
+
+    One without a presence rule keeps every region; one without trust gives mean probabilities as
+    confidences.
 
     Raises:
         BundleError: No JSON, a key missing or unknown, or a value that does not fit.
@@ -152,7 +173,8 @@ def read_card(text: str) -> Card:
         for key in ("classes", "normal_classes"):
             table[key] = _texts(table.get(key, []))
         table["presence"] = PresenceRule(**table.get("presence", {}))
-        for key in ("presence_fit", "calibration", "class_metrics"):
+        table["trust"] = _trust(table.get("trust", {}))
+        for key in FACTS:
             table[key] = dict(table.get(key, {}))
         return Card(**table)
     except (ValueError, TypeError, KeyError, AttributeError, ModelError, UsageError) as error:

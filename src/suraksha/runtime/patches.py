@@ -50,45 +50,66 @@ class Seen:
     patches: tuple[Patch, ...]
 
 
-def see(image: Image, run: Run, *, preparation: Preparation, watch: Stopwatch) -> Seen:
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """What looks: a network and how its pictures are prepared.
+
+    Args:
+        run: The network.
+        preparation: How a picture becomes its input, and at which size.
+        divisor: What divides the sides of its input.
+        temperature: What divides the mask's logits.
+    """
+
+    run: Run
+    preparation: Preparation
+    divisor: int = 1
+    temperature: float = 1.0
+
+    def at(self, share: float) -> Eye:
+        """The same at a share of its size."""
+        sides = [
+            max(self.divisor, round(share * side / self.divisor) * self.divisor)
+            for side in self.preparation.shape
+        ]
+        return replace(self, preparation=replace(self.preparation, height=sides[0], width=sides[1]))
+
+
+def see(image: Image, eye: Eye, *, watch: Stopwatch) -> Seen:
     """Look at the whole picture once.
 
     Args:
         image: The picture.
-        run: The network.
-        preparation: How the picture becomes its input, and at which size.
+        eye: The network, and the size at which it looks.
         watch: Takes the time of each stage.
     """
     with watch("prepare"):
-        batch = prepare(image, preparation)
+        batch = prepare(image, eye.preparation)
     with watch("network"):
-        logits = run(batch)
+        logits = eye.run(batch)
     with watch("restore"):
-        probability = restore(expit(logits.mask[0, 0]), image)
+        told = logits.mask[0, 0]
+        probability = restore(expit(told / np.float32(eye.temperature)), image)
     classes = None if logits.classes is None else logits.classes[0]
-    return Seen(probability, classes, (Patch((0, 0, *image.shape), preparation.shape),))
+    return Seen(probability, classes, (Patch((0, 0, *image.shape), eye.preparation.shape),))
 
 
-def see_closer(
-    image: Image, run: Run, *, preparation: Preparation, divisor: int, watch: Stopwatch
-) -> Seen:
+def see_closer(image: Image, eye: Eye, *, watch: Stopwatch) -> Seen:
     """Look at the whole picture, and where something small is seen, at its region again.
 
     Args:
         image: The picture.
-        run: The network.
-        preparation: The bundle's own; both looks are smaller.
-        divisor: What divides the sides of the network's input.
+        eye: The network at the bundle's own size; both looks are smaller.
         watch: Takes the time of each stage.
     """
-    first = see(image, run, preparation=_scaled(preparation, LOOK, divisor), watch=watch)
+    first = see(image, eye.at(LOOK), watch=watch)
     with watch("choose"):
         box = region(first.probability)
     if box is None:
         return first
     top, left, bottom, right = box
     part = Image(image.pixels[top:bottom, left:right], image.spacing, image.name)
-    again = see(part, run, preparation=_scaled(preparation, CLOSER, divisor), watch=watch)
+    again = see(part, eye.at(CLOSER), watch=watch)
     whole = first.probability.copy()
     whole[top:bottom, left:right] = again.probability
     patches = (*first.patches, replace(again.patches[0], box=box))
@@ -154,12 +175,6 @@ def fixed_preparation(preparation: Preparation, side: int, *, divisor: int) -> P
             f"Give {max(divisor, round(side / divisor) * divisor)}, or auto",
         )
     return replace(preparation, height=side, width=side)
-
-
-def _scaled(preparation: Preparation, share: float, divisor: int) -> Preparation:
-    sides = (max(divisor, round(share * side / divisor) * divisor) for side in preparation.shape)
-    height, width = sides
-    return replace(preparation, height=height, width=width)
 
 
 def _within(start: float, greatest: int) -> int:

@@ -25,7 +25,17 @@ CSV_LESION = tuple(
     for f in fields(Lesion)
     if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
 )
-CSV_COLUMNS = ("image", "rows", "columns", *CSV_LESION, "bundle", "total_ms", "error", "made_by")
+CSV_COLUMNS = (
+    "image",
+    "rows",
+    "columns",
+    *CSV_LESION,
+    "needs_review",
+    "bundle",
+    "total_ms",
+    "error",
+    "made_by",
+)
 # key of a record that holds class probabilities, there only where they were asked for
 SUPPORT = "decision_support"
 
@@ -63,6 +73,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
         "spacing_source": None if spacing is None else spacing.source,
         "lesions": [lesion_record(lesion) for lesion in result.lesions],
+        "needs_review": result.needs_review,
+        "review": list(result.review),
         "bundle": result.card.name,
         "model_sha256": result.card.model_sha256,
         "patches": [{"box": list(p.box), "size": list(p.size)} for p in result.patches],
@@ -101,6 +113,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
         picture["made_by"] = MADE_BY
         if "shape" in record:
             picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
+            picture["needs_review"] = record.get("needs_review")
             picture["total_ms"] = record["latency_ms"]["total"]
             picture |= _support_columns(record)
         for lesion in record.get("lesions") or [{}]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.core import Image, Result
-from suraksha.errors import BundleError, UnknownNameError
+from suraksha.core import Image, Lesion, Result
+from suraksha.errors import BundleError, UnknownNameError, UnsuitableError
+from suraksha.imaging.looks import unlike
 from suraksha.imaging.prepare import prepare
 from suraksha.imaging.video import Frame
 from suraksha.measure import measure_image
@@ -18,7 +19,7 @@ from suraksha.runtime.bundle import Bundle, read_bundle
 from suraksha.runtime.card import Card
 from suraksha.runtime.engines import AUTO, Engine, Maps, create_engine
 from suraksha.runtime.patches import AUTO as AUTO_PATCH
-from suraksha.runtime.patches import Seen, fixed_preparation, joined, see, see_closer
+from suraksha.runtime.patches import Eye, Seen, fixed_preparation, joined, see, see_closer
 from suraksha.runtime.stopwatch import Stopwatch
 from suraksha.runtime.stream import Stream
 from suraksha.runtime.stream_report import StreamOptions
@@ -39,19 +40,29 @@ class Segmenter:
         engine: What runs its network.
         patch: Side of the network's input in pixels, ``auto`` to choose as it runs
             (`suraksha.runtime.patches`), or None for the bundle's own size.
+        check: Whether pictures that do not look like ultrasound are refused, where the bundle
+            knows what ultrasound looks like (`suraksha.imaging.looks`).
 
     Raises:
         UsageError: A size that the network does not take.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, patch: int | str | None = None) -> None:
-        self.bundle, self.engine = bundle, engine
-        self._closer, self._preparation = patch == AUTO_PATCH, bundle.card.preparation
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        *,
+        patch: int | str | None = None,
+        check: bool = True,
+    ) -> None:
+        self.bundle, self.engine, self._check = bundle, engine, check
+        card, self._closer = bundle.card, patch == AUTO_PATCH
+        wanted = card.preparation
         if isinstance(patch, int):
-            own, divisor = bundle.card.preparation, bundle.card.divisor
-            self._preparation = fixed_preparation(own, patch, divisor=divisor)
+            wanted = fixed_preparation(wanted, patch, divisor=card.divisor)
         elif patch not in (None, AUTO_PATCH):
             raise UnknownNameError("patch", str(patch), (AUTO_PATCH, "a number of pixels"))
+        self._eye = Eye(engine.run, wanted, card.divisor, card.trust.temperature)
 
     @property
     def card(self) -> Card:
@@ -110,38 +121,47 @@ class Segmenter:
 
         Returns:
             Mask and probability of the picture's own size, lesions, and milliseconds by stage:
-            ``prepare``, ``network``, ``restore``, ``measure``, ``total``. The mask holds the
-            regions that meet the card's presence rule; the probability is the whole map. The
+            ``check``, ``prepare``, ``network``, ``restore``, ``measure``, ``total``. The mask holds
+            the regions that meet the card's presence rule; the probability is the whole map. The
             probability of each class, where the bundle tells them, comes from the same pass.
 
         Raises:
             BundleError: The network tells other classes than the card.
+            UnsuitableError: The picture does not look like ultrasound.
         """
         watch = Stopwatch()
+        if self._check:
+            with watch("check"):
+                self._check_looks(image)
         seen = self._see(image, watch)
         with watch("restore"):
             told = adjust(self._told(seen))
             mask = self._mask(told, image)
         with watch("measure"):
-            lesions = measure_image(mask, image, probability=told.probability)
+            measured = measure_image(mask, image, probability=told.probability)
+            lesions = self.card.trust.confident(measured)
         latency = {**watch.milliseconds, "total": sum(watch.milliseconds.values())}
         return Result(
             *(mask, told.probability, lesions, image, self.card, latency),
             classes=told.classes,
             patches=seen.patches,
+            review=self._review(lesions, told),
         )
+
+    def _check_looks(self, image: Image) -> None:
+        why = unlike(image.cut(image.scans[0]), self.card.trust.looks)
+        if why:
+            raise UnsuitableError(image.name, why)
+
+    def _review(self, lesions: Sequence[Lesion], told: Told) -> tuple[str, ...]:
+        return self.card.trust.review(lesions, lesion=told.lesion if told.classes else 0.0)
 
     def _see(self, image: Image, watch: Stopwatch) -> Seen:
         seen = [self._see_scan(image.cut(scan), watch) for scan in image.scans]
         return joined(seen, image)
 
     def _see_scan(self, scan: Image, watch: Stopwatch) -> Seen:
-        if not self._closer:
-            return see(scan, self.engine.run, preparation=self._preparation, watch=watch)
-        divisor = self.card.divisor
-        return see_closer(
-            scan, self.engine.run, preparation=self._preparation, divisor=divisor, watch=watch
-        )
+        return (see_closer if self._closer else see)(scan, self._eye, watch=watch)
 
     def _mask(self, told: Told, image: Image) -> NDArray[np.bool_]:
         """What threshold and presence rule make of each scan."""
@@ -174,6 +194,7 @@ def load_segmenter(
     engine: str = AUTO,
     threads: int | None = None,
     patch: int | str | None = None,
+    check: bool = True,
 ) -> Segmenter:
     """Load a bundle, its hashes verified. Do it once and call the segmenter often.
 
@@ -183,6 +204,7 @@ def load_segmenter(
         threads: Threads of the engine; None for the cores at hand, four at most.
         patch: Side of the network's input in pixels, ``auto`` to choose as it runs, or None for the
             bundle's own.
+        check: Whether pictures that do not look like ultrasound are refused.
 
     Raises:
         UnknownNameError: No bundle, engine or patch has that name.
@@ -190,4 +212,5 @@ def load_segmenter(
         UsageError: ``threads`` is below 1, or a patch that the network does not take.
     """
     loaded = read_bundle(bundle)
-    return Segmenter(loaded, create_engine(engine, loaded.model, threads=threads), patch)
+    made = create_engine(engine, loaded.model, threads=threads)
+    return Segmenter(loaded, made, patch=patch, check=check)

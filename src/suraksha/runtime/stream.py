@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.core import Image, Result
+from suraksha.errors import UnsuitableError
 from suraksha.imaging.video import DEFAULT_FPS, Frame
 from suraksha.runtime.stream_report import StreamOptions, StreamReport
 from suraksha.runtime.told import Told
@@ -142,7 +143,13 @@ class Stream:
             with self._changed:
                 self._count(dropped=1)
             return None
-        result = self._segment.answer(frame.image, adjust=self._smoothed)
+        try:
+            result = self._segment.answer(frame.image, adjust=self._smoothed)
+        except UnsuitableError as error:
+            with self._changed:
+                self._count(unsuitable=1)
+                self._counts = replace(self._counts, last_error=str(error))
+            return None
         self._last = time.monotonic()
         latency = 1000 * (self._last - came)
         self._latencies[min(int(latency / BIN_MS), len(self._latencies) - 1)] += 1

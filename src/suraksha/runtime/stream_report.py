@@ -45,13 +45,14 @@ class StreamOptions:
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """What became of the frames; read = answered + dropped + unreadable once the stream has ended.
+    """What became of the frames, which add up to those read once the stream has ended.
 
     Args:
         read: Frames that the source gave.
         answered: Those with a result.
         dropped: Those for which a newer one was taken, or that waited past the deadline.
         unreadable: Those that could not be decoded.
+        unsuitable: Those that do not look like ultrasound, black ones among them.
         late: Answers after the deadline; they count as answered.
         seconds: From the first frame to the last answer.
         p50_ms: Median latency, from when a frame came (paced: was due) to its answer.
@@ -59,13 +60,14 @@ class StreamReport:
         p99_ms: 99th percentile of it.
         max_ms: Greatest latency.
         lag_frames: By how many frames the smoothing makes masks lag.
-        last_error: Why the last unreadable frame could not be decoded.
+        last_error: Why the last unreadable or unsuitable frame has no answer.
     """
 
     read: int = 0
     answered: int = 0
     dropped: int = 0
     unreadable: int = 0
+    unsuitable: int = 0
     late: int = 0
     seconds: float = 0.0
     p50_ms: float = 0.0

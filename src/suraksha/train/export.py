@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from suraksha.runtime.card import NOT_STATED, Card
 from suraksha.runtime.engines import create_engine
 from suraksha.train.evaluate import network_teller, score
 from suraksha.train.outputs import AllOutputs, outputs_of
+from suraksha.train.quantise import check_cost, quantise, teller_of
 from suraksha.train.run import Run, training_facts
+from suraksha.train.trusted import tempered_teller, trust_metrics, trusted
 
 TOLERANCE = 1e-4
 OPSET = 18
@@ -175,13 +177,30 @@ def parity_preparations(preparation: Preparation, divisor: int) -> tuple[Prepara
     return tuple(Preparation(h, w, channels, mean, std) for h, w in sizes)
 
 
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How a bundle is written.
+
+    Args:
+        licence: Of the weights; it depends on what the training data allow.
+        weight_bits: Significant bits that the weights keep; 11 halves the file (`round_weights`).
+        int8: Whether the network is brought to 8-bit integers (`suraksha.train.quantise`).
+    """
+
+    licence: str = NOT_STATED
+    weight_bits: int = FLOAT_BITS
+    int8: bool = False
+
+
+PLAIN = ExportOptions()
+
+
 def export(
     run: Run,
     path: str | Path,
     *,
     data: str | Path,
-    licence: str = NOT_STATED,
-    weight_bits: int = FLOAT_BITS,
+    options: ExportOptions = PLAIN,
     progress: Callable[[Sequence[Any]], Iterable[Any]] | None = None,
 ) -> Card:
     """Score a run on its test part and write its bundle, only if ONNX Runtime answers as torch.
@@ -190,15 +209,15 @@ def export(
         run: A finished run.
         path: The bundle's file, ending in ``.busi``; its stem is the bundle's name.
         data: Data set or cache with the test pictures; 8 of them serve the check of parity.
-        licence: Of the weights; it depends on what the training data allow.
-        weight_bits: Significant bits that the weights keep; 11 halves the file (`round_weights`).
+        options: Licence, and how the weights are stored.
         progress: Wraps the pictures, as ``tqdm`` does.
 
     Returns:
         The bundle's card.
 
     Raises:
-        TrainError: The run is not finished, the answers differ, or ``weight_bits`` is not 2 to 24.
+        TrainError: The run is not finished, the answers differ, ``weight_bits`` is not 2 to 24, or
+            8 bits cost more than 0.005 of Dice on the validation part.
         DataError: The data do not hold the test pictures, or hold altered ones.
         BundleError: The path does not end in ``.busi``.
     """
@@ -207,15 +226,21 @@ def export(
     samples = read_samples(data, run.split.test, progress=progress)
     check_hashes(samples, run.split.pictures)
     card = describe(run, network, name=path.stem)
-    model = to_onnx(round_weights(network, weight_bits), preparation)
+    model = to_onnx(round_weights(network, options.weight_bits), preparation)
     parity = _parity(network, model, samples, card)
-    dataset, tell = dataset_of(data), network_teller(network, preparation, classes=run.classes)
+    dataset, told = dataset_of(data), network_teller(network, preparation, classes=run.classes)
+    card = trusted(run, card, data=data, tell=told)
+    tell = tempered_teller(told, card.trust.temperature)
+    if options.int8:
+        model, card = _in_8_bits(run, model, card=card, data=data)
+        tell = teller_of(card, model)
     found = score(tell, samples, name=card.name, threshold=card.threshold, rule=card.presence)
     card = replace(
         card,
+        trust_metrics=trust_metrics(card, samples, tell=tell),
         limits=limits_of(dataset),
         training={"dataset": name_of(dataset), **card.training},
-        licence=licence,
+        licence=options.licence,
         model_sha256=sha256_of(model),
         parity=parity,
         metrics=found.to_dict()["models"][card.name],
@@ -225,6 +250,19 @@ def export(
     )
     write_bundle(path, model, card=card)
     return card
+
+
+def _in_8_bits(run: Run, model: bytes, *, card: Card, data: str | Path) -> tuple[bytes, Card]:
+    """The network in 8 bits, and the card with what that costs on the validation part."""
+    trained = read_samples(data, run.split.train)
+    small = quantise(model, trained, preparation=card.preparation)
+    cost = check_cost(
+        card,
+        whole=teller_of(card, model),
+        small=teller_of(card, small),
+        pictures=read_samples(data, run.split.validation),
+    )
+    return small, replace(card, quantisation=cost)
 
 
 def _parity(
