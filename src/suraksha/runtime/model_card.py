@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from suraksha.runtime.card import Card
 from suraksha.runtime.card_classes import classes_section
+from suraksha.runtime.card_confidence import confidence_section
 from suraksha.runtime.card_scores import scores_section
 from suraksha.runtime.card_training import training_section
 from suraksha.runtime.card_trust import calibration_section, normals_section
-from suraksha.runtime.markdown import facts_table, plain_text
+from suraksha.runtime.markdown import facts_table, look_up, number_text, plain_text
 
 RESEARCH = "Research use only."
 
@@ -32,6 +33,7 @@ def model_card(card: Card) -> str:
         scores_section(card),
         normals_section(card),
         calibration_section(card),
+        confidence_section(card),
         classes_section(card),
         _limits(card),
         _test_pictures(card),
@@ -63,10 +65,24 @@ def _network(card: Card) -> list[str]:
         "greatest difference to torch at export, in probability": ", ".join(
             f"{size}: {gap:.1e}" for size, gap in card.parity.items()
         ),
+        **_bits(card),
         "licence of the weights": card.licence,
         "written by": f"Suraksha {card.suraksha_version}, card format {card.card_format}",
     }
     return ["## Network", facts_table(facts)]
+
+
+def _bits(card: Card) -> dict[str, object]:
+    """How the network is stored, where that is not in 32-bit floats."""
+    found = card.quantisation
+    if not found:
+        return {}
+    before, after = (number_text(look_up(found, key), 4) for key in ("dice_float32", "dice_int8"))
+    return {
+        "stored in": f"{look_up(found, 'weights')}; activations {look_up(found, 'activations')}",
+        "what that costs": f"mean Dice {before} before and {after} after, on "
+        f"{look_up(found, 'pictures')} lesion pictures of the validation part",
+    }
 
 
 def _input(card: Card) -> list[str]:
