@@ -25,7 +25,9 @@ class Served:
         environment.pop("SURAKSHA_TOKEN", None)
         if token:
             environment["SURAKSHA_TOKEN"] = token
-        command = [sys.executable, "-m", "suraksha.cli.app", "serve", "--port", "0", "--json"]
+        # made-up pictures need not look like ultrasound to the bundle that ships
+        more = ["--port", "0", "--json", "--any-picture"]
+        command = [sys.executable, "-m", "suraksha.cli.app", "serve", *more]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=log, env=environment

@@ -44,6 +44,7 @@ def test_a_picture_gives_what_the_segmenter_gives(client, png, expected):
     assert record["lesions"] == [lesion_record(lesion) for lesion in expected.lesions]
     assert record["shape"] == [200, 250]
     assert record["spacing_mm"] == [0.2, 0.2]
+    assert record["needs_review"] is expected.needs_review
     assert record["model_sha256"] == expected.card.model_sha256 == answer["model_sha256"]
     assert record["contours"][0] == expected.lesions[0].contour.tolist()
     assert np.array_equal(pixels_of(record["mask_png"]) > 0, expected.mask)
@@ -76,7 +77,8 @@ def test_a_batch_goes_on_after_a_bad_file(client, png):
 def test_dicom_gives_its_scale_its_region_and_its_objects(client, dicom):
     (record,) = segment(client, dicom, parts=["mask", "attention"]).json()["results"]
     assert record["kind"] == "dicom"
-    (region,) = record["regions"]
+    (region,) = record["scans"]
+    assert record["regions"] == [region["box"]]
     assert region["spacing_mm"] == [0.2, 0.2]
     assert record["attention"]["box"] == region["box"]
     assert record["lesions"][0]["long_axis_mm"] > 5
@@ -91,7 +93,8 @@ def test_frames_of_a_cine_are_those_of_the_file(client, cine):
     (second, third) = segment(client, cine, frame="1", count="2", parts=["picture"]).json()[
         "results"
     ]
-    assert [second["frame"], third["frame"]] == [1, 2]
+    assert [second["frame_index"], third["frame_index"]] == [1, 2]
+    assert [second["frame"], third["frame"]] == [2, 3], "as DICOM counts them"
     assert second["picture_png"] == answer["pictures"][0]
     assert segment(client, cine, frame="5").status_code == 422
 
@@ -136,6 +139,7 @@ def test_a_corrected_mask_goes_into_every_export(client, png):
     assert correction["format"] == "suraksha-correction/1"
     assert correction["corrected"] is True
     assert record["made_by"] == "corrected by a person"
+    assert "needs_review" not in record
     assert record["lesions"][0]["area_px"] == 2400
     assert record["lesions"][0]["confidence"] is None, "the network did not say so"
     (row,) = csv.DictReader(io.StringIO(exported("csv").text))

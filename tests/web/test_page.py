@@ -256,3 +256,21 @@ def test_a_bad_file_is_told_and_the_next_works(ours, picture):
     ours.wait_for_text("#status", "Found: 1 lesion")
     assert any("422" in fault for fault in ours.faults)
     ours.faults.clear()
+
+
+def test_the_review_flag_and_its_reasons_are_shown(ours, picture):
+    """Whatever the rule says of this picture: the page shows it when it asks for review."""
+
+    def flagged(route):
+        answer = route.fetch()
+        told = answer.json()
+        told["results"][0] |= {"needs_review": True, "review": ["the confidence is low"]}
+        route.fulfill(response=answer, json=told)
+
+    ours.page.route("**/v1/segment", flagged)
+    opened(ours, picture)
+    assert ours.text("#review") == "Needs review: the confidence is low"
+    assert is_accessible(ours.page)
+    ours.page.click("#empty-mask")
+    ours.wait_for_text("#status", "Corrected: no lesion")
+    assert not ours.page.locator("#review").is_visible()

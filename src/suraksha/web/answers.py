@@ -32,29 +32,23 @@ def record_of(
         by_hand: Whether a person drew the mask.
     """
     image = result.image
-    record = {"image": name, "frame": frame, **result_record(result)}
-    record |= {
-        "contours": measured(result.lesions)["contours"],
-        "spacing_source": None if image.spacing is None else image.spacing.source,
-        "unscaled": image.unscaled,
-        "regions": [
-            {
-                "box": list(scan.box),
-                "spacing_mm": scan.spacing and [scan.spacing.row_mm, scan.spacing.col_mm],
-                "unscaled": scan.unscaled,
-            }
-            for scan in image.scans
-        ],
-    }
-    if by_hand:
+    record = {"image": name, "frame_index": frame, **result_record(result)}
+    record["contours"] = measured(result.lesions)["contours"]
+    record["scans"] = [
+        {
+            "box": list(scan.box),
+            "spacing_mm": scan.spacing and [scan.spacing.row_mm, scan.spacing.col_mm],
+            "why_no_spacing": scan.unscaled,
+        }
+        for scan in image.scans
+    ]
+    if by_hand:  # the rule asks about the network's answer, of which nothing is left
+        del record["needs_review"], record["review"]
         record["made_by"] = CORRECTED
-    elif hasattr(result, "needs_review"):
-        record["needs_review"] = bool(result.needs_review)
-        record["review_reasons"] = [str(why) for why in getattr(result, "review_reasons", ())]
     return record
 
 
-def parts_of(result: Result, parts: Sequence[Part], segment: Segmenter) -> dict[str, Any]:
+def parts_of(result: Result, parts: Sequence[Part], *, segment: Segmenter) -> dict[str, Any]:
     """What else was asked for, by its key in the record."""
     told: dict[str, Any] = {}
     if "picture" in parts:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from suraksha.errors import BusyError, MissingExtraError, SurakshaError
+from suraksha.errors import BusyError, MissingExtraError, SurakshaError, UnsuitableError
 
 # what a plain status means here: why, and what to do
 PLAIN: Mapping[int, tuple[str, str]] = {
@@ -42,14 +42,14 @@ class Refused(HTTPException):
         self.what, self.why, self.fix = what, why, fix
 
 
-def body_of(what: str, why: str, fix: str) -> dict[str, dict[str, str]]:
+def body_of(what: str, *, why: str, fix: str) -> dict[str, dict[str, str]]:
     """The JSON of an error."""
     return {"error": {"what": what, "why": why, "fix": fix}}
 
 
 def response_of(refused: Refused) -> JSONResponse:
     """The response that tells a refusal."""
-    content = body_of(refused.what, refused.why, refused.fix)
+    content = body_of(refused.what, why=refused.why, fix=refused.fix)
     return JSONResponse(content, refused.status_code, refused.headers)
 
 
@@ -70,6 +70,8 @@ def told(error: SurakshaError | OSError | MemoryError, *, folder: Path, name: st
         return Refused(501, what, why, fix)
     if isinstance(error, BusyError):
         return Refused(429, what, why, fix, retry_s=1)
+    if isinstance(error, UnsuitableError):
+        fix = "If it is one, it takes a server that was started with --any-picture"
     return Refused(422, what, why, fix)
 
 
@@ -87,7 +89,7 @@ async def on_http_error(_: Request, error: Exception) -> JSONResponse:
     why, fix = PLAIN.get(status, UNKNOWN)
     phrase = HTTPStatus(status).phrase.lower()
     headers = error.headers if isinstance(error, HTTPException) else None
-    return JSONResponse(body_of(phrase, why, fix), status, headers)
+    return JSONResponse(body_of(phrase, why=why, fix=fix), status, headers)
 
 
 async def on_invalid(_: Request, error: Exception) -> JSONResponse:
@@ -95,9 +97,8 @@ async def on_invalid(_: Request, error: Exception) -> JSONResponse:
     faults = error.errors() if isinstance(error, RequestValidationError) else []
     places = sorted({_field(fault["loc"]) for fault in faults}) or ["the form"]
     reasons = "; ".join(sorted({_reason(fault) for fault in faults})[:4]) or "it does not fit"
-    content = body_of(
-        f"cannot use {', '.join(places[:4])}", reasons, "See /openapi.json for what is taken"
-    )
+    what = f"cannot use {', '.join(places[:4])}"
+    content = body_of(what, why=reasons, fix="See /openapi.json for what is taken")
     return JSONResponse(content, 422)
 
 

@@ -147,7 +147,7 @@ def health_routes(metrics: Metrics, workers: Workers) -> APIRouter:
         """Whether it can answer pictures."""
         if workers.stuck:
             why = "every worker is busy with what nobody waits for any more"
-            return JSONResponse(body_of("not ready", why, "Restart the server"), 503)
+            return JSONResponse(body_of("not ready", why=why, fix="Restart the server"), 503)
         return JSONResponse({"status": "ready"})
 
     @routes.get("/metrics", response_class=Response)

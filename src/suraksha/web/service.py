@@ -65,7 +65,7 @@ class Service:
                     if refused.status_code == 503:
                         raise
                     failures.append(refused)
-                    error = body_of(refused.what, refused.why, refused.fix)
+                    error = body_of(refused.what, why=refused.why, fix=refused.fix)
                     results.append({"image": f"picture-{number}", **error})
             if len(failures) == len(form.files):
                 raise failures[0]
@@ -107,7 +107,7 @@ class Service:
     ) -> Iterator[dict[str, Any]]:
         name = f"picture-{number}"
         with refusals_of(folder, name):
-            upload = store(sent, folder, number)
+            upload = store(sent, folder, number=number)
             source = upload.open(form.spacing_mm, self.limits.pixels)
             about = {"kind": upload.kind.name, "frames": source.frames, "fps": source.fps}
             frame = form.frame
@@ -116,7 +116,7 @@ class Service:
                 self.metrics.pictures.labels("answered").inc()
                 self.metrics.stages(dict(result.latency_ms))
                 record = {**record_of(result, name=name, frame=frame), **about}
-                yield {**record, **parts_of(result, form.parts, self.segment)}
+                yield {**record, **parts_of(result, form.parts, segment=self.segment)}
                 frame += 1
             if frame == form.frame:
                 raise _no_frame(name, form.frame)
@@ -126,7 +126,7 @@ class Service:
         self._check_counts(1, form.count)
         shape: tuple[int, int] = (0, 0)
         with private_folder() as folder, refusals_of(folder, "picture-1"):
-            upload = store(form.file, folder, 1)
+            upload = store(form.file, folder, number=1)
             source = upload.open(None, self.limits.pixels)
             pictures = []
             for image in source.pictures(form.frame, form.count):
@@ -147,7 +147,7 @@ class Service:
 
     def _image(self, sent: UploadFile, folder: Path, *, frame: int, mm: float | None) -> Image:
         """One frame of a file, to be called inside `refusals_of`."""
-        source = store(sent, folder, 1).open(mm, self.limits.pixels)
+        source = store(sent, folder, number=1).open(mm, self.limits.pixels)
         for image in source.pictures(frame, 1):
             return image
         raise _no_frame("picture-1", frame)

@@ -44,7 +44,7 @@ def private_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def store(sent: UploadFile, folder: Path, number: int) -> Upload:
+def store(sent: UploadFile, folder: Path, *, number: int) -> Upload:
     """Write a file of a request into the folder; to be called in a worker.
 
     Raises:

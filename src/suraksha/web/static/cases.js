@@ -123,7 +123,7 @@ export class Case {
 
   // Millimetres of a pixel at a place, [row, col], of a frame, or null.
   scaleAt([row, col], at) {
-    const inside = at?.record.regions.find(({ box }) => row >= box[0] && row <= box[2] && col >= box[1] && col <= box[3]);
+    const inside = at?.record.scans.find(({ box }) => row >= box[0] && row <= box[2] && col >= box[1] && col <= box[3]);
     return inside?.spacing_mm ?? null;
   }
 

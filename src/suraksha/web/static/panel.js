@@ -61,10 +61,10 @@ function showOrigin(at) {
   note.textContent = "";
   if (!at) return;
   tag.textContent = at.mask.edited ? "corrected by you" : "by the network";
-  const why = at.record.review_reasons ?? [];
+  const why = at.record.review ?? [];
   flag.textContent = ["Needs review", why.join("; ")].filter(Boolean).join(": ");
-  const known = at.record.regions.filter((region) => region.spacing_mm);
-  if (!known.length) note.textContent = `Lengths are in pixels: ${at.record.unscaled || "the file tells no scale"}.`;
+  const known = at.record.scans.filter((scan) => scan.spacing_mm);
+  if (!known.length) note.textContent = `Lengths are in pixels: ${at.record.scans[0].why_no_spacing || "the file tells no scale"}.`;
   else note.textContent = `Scale: ${known[0].spacing_mm.map((mm) => mm.toPrecision(3)).join(" × ")} mm per pixel${at.record.spacing_source ? `, from ${at.record.spacing_source}` : ""}.`;
 }
 
