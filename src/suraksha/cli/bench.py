@@ -10,6 +10,7 @@ from pathlib import Path
 from suraksha.bench.cells import states
 from suraksha.bench.figures import draw_figures
 from suraksha.bench.formats import FORMATS
+from suraksha.bench.latency import HEAD, latency_json, latency_rows, measure_latency
 from suraksha.bench.plan import load_plan
 from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
 from suraksha.bench.results import read_results
@@ -59,10 +60,12 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
         "--format", choices=FORMATS, default="markdown", help="to print (default: %(default)s)"
     )
     verb.add_argument("--out", type=Path, metavar="DIR", help="write all formats there")
-    help_text = "time the networks of a plan side by side"
+    help_text = "time the whole path of the shipped bundles, or the networks of a plan"
     verb = verbs.add_parser("speed", help=help_text, description=help_text)
-    _add_results(verb)
+    _add_results(verb, plan=None)
     verb.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N")
+    help_text = "folder for speed.json and speed.md of the whole path"
+    verb.add_argument("--out", type=Path, metavar="DIR", help=help_text)
     help_text = "draw the figures of a plan's runs"
     verb = verbs.add_parser("figures", help=help_text, description=help_text)
     _add_results(verb)
@@ -75,9 +78,9 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     verb.add_argument("--json", action="store_true", help="print one JSON list")
 
 
-def _add_results(verb: argparse.ArgumentParser) -> None:
-    help_text = "a .toml file (default: %(default)s)"
-    verb.add_argument("plan", nargs="?", type=Path, default=PLAN, metavar="PLAN", help=help_text)
+def _add_results(verb: argparse.ArgumentParser, plan: Path | None = PLAN) -> None:
+    help_text = f"a .toml file (default: {plan or 'none'})"
+    verb.add_argument("plan", nargs="?", type=Path, default=plan, metavar="PLAN", help=help_text)
     help_text = f"its runs (default: {RESULTS}/NAME-OF-THE-PLAN)"
     verb.add_argument("--runs", type=Path, metavar="RUNS", help=help_text)
 
@@ -119,7 +122,9 @@ def _figures(options: argparse.Namespace) -> int:
 
 
 def _speed(options: argparse.Namespace) -> int:
-    """Time the networks of a plan; show and write the figures."""
+    """Time the whole path, or the networks of a plan; show and write the figures."""
+    if options.plan is None:
+        return _latency(options)
     plan = load_plan(options.plan)
     configs = [cell.config for cell in plan.cells]
     folder: Path = options.runs or RESULTS / plan.name
@@ -131,6 +136,21 @@ def _speed(options: argparse.Namespace) -> int:
     ]
     head = ("network, options, channels, size", "ms a picture", "images/s", "times the fastest")
     print(f"{found['device']}, {found['engine']}\n\n{markdown_table(head, rows)}")
+    return 0
+
+
+def _latency(options: argparse.Namespace) -> int:
+    record = measure_latency(rounds=options.rounds, progress=bar)
+    table = markdown_table(HEAD, latency_rows(record))
+    head = (
+        f"{record['device']}, torch {record['torch']}; {record['picture']}, median of "
+        f"{record['rounds']} rounds in turn. Peak memory of a process that segments: "
+        f"{record['peak_memory_mib']:.0f} MiB."
+    )
+    print(f"{head}\n\n{table}")
+    if options.out is not None:
+        write_text(options.out / "speed.json", latency_json(record))
+        write_text(options.out / "speed.md", f"{head}\n\n{table}\n")
     return 0
 
 

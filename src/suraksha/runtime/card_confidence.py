@@ -33,8 +33,8 @@ def confidence_section(card: Card) -> list[str]:
         "probability of its pixels.",
         *_lesions(card.trust_metrics),
         _rule(card),
-        *_reviewed("there", trust.fit),
-        *_reviewed("on the test pictures", card.trust_metrics),
+        *_reviewed("validation", trust.fit),
+        *_reviewed("test", card.trust_metrics),
         *_looks(card),
     ]
 
@@ -72,13 +72,13 @@ def _rule(card: Card) -> str:
     return f"An answer asks for review where {', or '.join(when)}."
 
 
-def _reviewed(where: str, found: Mapping[str, Any]) -> list[str]:
+def _reviewed(part: str, found: Mapping[str, Any]) -> list[str]:
     told = [plain_text(look_up(found, key)) for key in ("pictures", "reviewed", "poor")]
     caught = plain_text(look_up(found, "poor_reviewed"))
     if NO_FIGURE in told:
         return []
     return [
-        f"Of {told[0]} pictures {where}, {told[1]} ask for review; of the {told[2]} poor answers "
+        f"Of the {told[0]} {part} pictures {told[1]} ask for review; of the {told[2]} poor answers "
         f"(Dice below 0.5, or anything marked where there is no lesion) {caught} do."
     ]
 

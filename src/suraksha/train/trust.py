@@ -73,8 +73,7 @@ def fit_trust(
     """
     temperature = fit_pixel_temperature(cases)
     cooled = [replace(case, told=tempered(case.told, temperature)) for case in cases]
-    peak = sigmoid(logit(rule.peak) / temperature) if rule.peak else 0.0
-    changed = replace(rule, peak=peak)
+    changed = replace(rule, peak=tempered_peak(rule.peak, temperature))
     answers = [answer(case, threshold, changed) for case in cooled]
     regions = [region for one in answers for region in one.regions]
     intercept, slope = _platt(regions)
@@ -96,6 +95,11 @@ def tempered(told: Told, temperature: float) -> Told:
     kept = np.clip(told.probability.astype(np.float64), CERTAIN, 1 - CERTAIN)
     logits = np.log(kept / (1 - kept))
     return replace(told, probability=expit(logits / temperature).astype(np.float32))
+
+
+def tempered_peak(peak: float, temperature: float) -> float:
+    """The least peak of a presence rule at a temperature; 0 asks for none."""
+    return round(sigmoid(logit(peak) / temperature), 6) if peak else 0.0
 
 
 def fit_pixel_temperature(cases: Sequence[TrustCase]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from suraksha.runtime.card import Card
 from suraksha.runtime.told import Told
 from suraksha.train.evaluate import Tell
 from suraksha.train.run import Run
-from suraksha.train.trust import TrustCase, answer, fit_trust, measured, tempered
+from suraksha.train.trust import TrustCase, answer, fit_trust, measured, tempered, tempered_peak
 
 # phantoms stand beside the training pictures for what ultrasound looks like: (how many, shape)
 PHANTOMS = ((24, (400, 500)), (12, (200, 250)), (12, (96, 120)))
@@ -62,7 +62,20 @@ def trusted(run: Run, card: Card, *, data: str | Path, tell: Tell) -> Card:
     )
     part = f"validation part of {run.split.protocol} {run.split.parameter}"
     fit = {"dataset": name_of(dataset_of(data)), "part": part, **trust.fit}
-    return replace(card, trust=replace(trust, fit=fit), presence=rule)
+    facts = _tempered_facts(card.presence_fit, trust.temperature)
+    return replace(card, trust=replace(trust, fit=fit), presence=rule, presence_fit=facts)
+
+
+def _tempered_facts(fit: Any, temperature: float) -> Any:  # noqa: ANN401 - any part of a card
+    """The facts of the presence rule with all peaks at a temperature."""
+    if isinstance(fit, Mapping):
+        return {
+            key: tempered_peak(value, temperature)
+            if key == "peak"
+            else _tempered_facts(value, temperature)
+            for key, value in fit.items()
+        }
+    return [_tempered_facts(one, temperature) for one in fit] if isinstance(fit, list) else fit
 
 
 def trust_metrics(card: Card, samples: Sequence[Sample], *, tell: Tell) -> dict[str, Any]:

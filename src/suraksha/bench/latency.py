@@ -1,0 +1,238 @@
+"""How fast a file becomes a measured lesion, and how fast the network alone is, side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from suraksha.errors import MissingExtraError
+from suraksha.imaging.phantom import sample_phantom
+from suraksha.imaging.prepare import Preparation, prepare
+from suraksha.imaging.read import read_image
+from suraksha.models.zoo import create_model
+from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
+from suraksha.runtime.engines import ENGINES, create_engine
+from suraksha.runtime.record import png_bytes
+from suraksha.runtime.segmenter import load_segmenter
+from suraksha.train.export import to_onnx
+from suraksha.train.run import device_name
+
+ROUNDS, WARM_UP = 30, 3
+# of a scanner's screen
+SHAPE = (600, 800)
+PATCHES: tuple[int | str, ...] = (128, 256, "auto")
+# other networks at 256 px, by what the zoo calls them, with what options
+PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("SURAKSHA, width 64 (the paper's U-Net)", "suraksha", {"width": 64}),
+    ("SURAKSHA, width 32", "suraksha", {"width": 32}),
+    ("MONAI BasicUNet", "monai.networks.nets.BasicUNet", {"spatial_dims": 2, "out_channels": 1}),
+    (
+        "MONAI AttentionUnet",
+        "monai.networks.nets.AttentionUnet",
+        {
+            "spatial_dims": 2,
+            "out_channels": 1,
+            "channels": [32, 64, 128, 256, 512],
+            "strides": [2, 2, 2, 2],
+        },
+    ),
+)
+WHOLE, NETWORK = "whole path", "network alone"
+Progress = Callable[[Sequence[int]], Iterable[int]]
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One thing that is timed.
+
+    Args:
+        what: ``whole path`` (file to measured lesion) or ``network alone``.
+        network: The bundle's or network's name.
+        engine: What runs it.
+        size: Side of the network's input in pixels, or ``auto``.
+        threads: Of the engine.
+        work: Does it once.
+    """
+
+    what: str
+    network: str
+    engine: str
+    size: int | str
+    threads: int
+    work: Work
+
+    def facts(self) -> dict[str, Any]:
+        """All but the work."""
+        names = ("what", "network", "engine", "size", "threads")
+        return {name: getattr(self, name) for name in names}
+
+
+def measure_latency(
+    *,
+    rounds: int = ROUNDS,
+    threads: Sequence[int] = (1, 2),
+    progress: Progress = lambda rounds: rounds,
+) -> dict[str, Any]:
+    """Time every shipped bundle on every engine, torch and other networks, round by round in turn.
+
+    They take turns in one process, so that whatever else the machine does falls on all of them; a
+    figure is the median over the rounds, a ratio that to the first whole path.
+
+    Args:
+        rounds: How often each is timed.
+        threads: Numbers of threads to try for the shipped bundles.
+        progress: Wraps the rounds, as ``tqdm`` does.
+
+    Returns:
+        Device, rows with ``milliseconds``, and the peak memory of a process that segments.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "picture.png"
+        picture.write_bytes(png_bytes(sample_phantom(4, 1, shape=SHAPE).image.pixels))
+        contenders = [*_whole(picture, threads), *_alone(picture, threads), *_peers(threads)]
+        taken: list[list[float]] = [[] for _ in contenders]
+        for turn in progress(range(-WARM_UP, rounds)):
+            for place, contender in enumerate(contenders):
+                start = time.perf_counter()
+                contender.work()
+                if turn >= 0:
+                    taken[place].append(1000 * (time.perf_counter() - start))
+        peak = peak_memory_mib(picture)
+    rows = [
+        {**one.facts(), "milliseconds": median(found), "least": min(found)}
+        for one, found in zip(contenders, taken, strict=True)
+    ]
+    return {
+        "device": device_name(),
+        "picture": f"{SHAPE[0]} x {SHAPE[1]} PNG",
+        "rounds": rounds,
+        "torch": torch.__version__,
+        "peak_memory_mib": peak,
+        "rows": rows,
+    }
+
+
+def _engines() -> list[str]:
+    found = []
+    for name in ENGINES:
+        try:
+            create_engine(name, read_bundle(DEFAULT_BUNDLE).model, threads=1)
+        except MissingExtraError:
+            continue
+        found.append(name)
+    return found
+
+
+def _whole(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
+    for bundle in BUNDLES:
+        for engine in _engines():
+            for size in PATCHES:
+                for count in threads:
+                    yield _path(picture, bundle, engine=engine, size=size, threads=count)
+
+
+def _path(picture: Path, bundle: str, *, engine: str, size: int | str, threads: int) -> Contender:
+    segment = load_segmenter(bundle, engine=engine, threads=threads, patch=size)
+
+    def work() -> object:
+        return segment(read_image(picture, spacing=0.1)).lesions
+
+    return Contender(WHOLE, bundle, engine, size, threads, work)
+
+
+def _alone(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
+    """The bundles' networks on each engine, and the default's in torch."""
+    image = read_image(picture)
+    for bundle in BUNDLES:
+        loaded = read_bundle(bundle)
+        batch = prepare(image, loaded.card.preparation)
+        size = loaded.card.preparation.height
+        for engine in _engines():
+            for count in threads:
+                work = _engine_work(loaded.model, engine, threads=count, batch=batch)
+                yield Contender(NETWORK, bundle, engine, size, count, work)
+    card = read_bundle(DEFAULT_BUNDLE).card
+    options = {
+        key: value for key, value in card.model.items() if key not in ("name", "in_channels")
+    }
+    for count in threads:
+        work = _torch_work(str(card.model["name"]), options, threads=count)
+        yield Contender(NETWORK, DEFAULT_BUNDLE, "torch eager", 256, count, work)
+
+
+def _peers(threads: Sequence[int]) -> Iterable[Contender]:
+    """Other networks as ONNX files; weights are random, which does not change the speed."""
+    wanted = Preparation(256, 256)
+    batch = np.zeros((1, 1, 256, 256), np.float32)
+    for title, name, options in PEERS:
+        network = create_model(name, in_channels=1, options=options).eval()
+        model = to_onnx(network, wanted)
+        for count in threads:
+            work = _engine_work(model, "onnxruntime", threads=count, batch=batch)
+            yield Contender(NETWORK, title, "onnxruntime", 256, count, work)
+
+
+def _engine_work(model: bytes, name: str, *, threads: int, batch: NDArray[np.float32]) -> Work:
+    engine = create_engine(name, model, threads=threads)
+    return lambda: engine.run(batch)
+
+
+def _torch_work(name: str, options: dict[str, Any], *, threads: int) -> Work:
+    network = create_model(name, in_channels=1, options=options).eval()
+    picture = torch.zeros(1, 1, 256, 256)
+
+    @torch.inference_mode()
+    def work() -> object:
+        torch.set_num_threads(threads)
+        return network(picture)
+
+    return work
+
+
+def peak_memory_mib(picture: Path) -> float:
+    """Greatest resident memory of a fresh process that segments a picture ten times, in MiB."""
+    code = (
+        "import resource, suraksha as su\n"
+        "segment = su.load_segmenter()\n"
+        f"for _ in range(10): segment(su.read_image({str(picture)!r}, spacing=0.1))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return round(float(done.stdout), 1)
+
+
+def latency_rows(record: dict[str, Any]) -> list[list[str]]:
+    """The rows as a table shows them: ratios to the first whole path and the first network."""
+    first = {
+        what: next(r for r in record["rows"] if r["what"] == what) for what in (WHOLE, NETWORK)
+    }
+    return [
+        [
+            *(str(row[name]) for name in ("what", "network", "engine", "size", "threads")),
+            f"{row['milliseconds']:.1f}",
+            f"{1000 / row['milliseconds']:.1f}",
+            f"{first[row['what']]['milliseconds'] / row['milliseconds']:.2f}",
+        ]
+        for row in record["rows"]
+    ]
+
+
+HEAD = ("what", "network", "engine", "size, px", "threads", "ms", "a second", "times as fast")
+
+
+def latency_json(record: dict[str, Any]) -> str:
+    """The record as a file holds it."""
+    return json.dumps(record, indent=2) + "\n"
