@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import time
 from io import BytesIO
 
 from pydicom.dataset import Dataset
@@ -11,7 +12,6 @@ from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     RLELossless,
     UltrasoundImageStorage,
 )
@@ -74,7 +74,7 @@ def rle(rows, columns):
 
 # name -> (bytes, transfer syntax)
 OBJECTS = {
-    "nothing": (b"", ExplicitVRLittleEndian),
+    "one byte": (b"\0", ExplicitVRLittleEndian),
     "random bytes": (bytes(range(256)) * 40, ExplicitVRLittleEndian),
     "zeros": (bytes(100_000), ExplicitVRLittleEndian),
     "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(5000), ExplicitVRLittleEndian),
@@ -85,7 +85,7 @@ OBJECTS = {
     "65535 x 65535 pixels": (encoded(header(Rows=65535, Columns=65535)), ExplicitVRLittleEndian),
     "two billion frames": (encoded(header(NumberOfFrames="2000000000")), ExplicitVRLittleEndian),
     "frames that are no number": (
-        encoded(header()).replace(b"MONOCHROME2 ", b"MONOCHROME9 ") + b"\x28\x00\x08\x00IS\x02\0xx",
+        encoded(header(NumberOfFrames="12")).replace(b"IS\x02\x0012", b"IS\x02\x00xx"),
         ExplicitVRLittleEndian,
     ),
     "a bomb of RLE": (rle(30000, 30000), RLELossless),
@@ -99,8 +99,6 @@ OBJECTS = {
     ),
     "another UID inside": (encoded(header(SOPInstanceUID=f"{UID}.9")), ExplicitVRLittleEndian),
     "no UID inside": (encoded(header(SOPInstanceUID=None)), ExplicitVRLittleEndian),
-    "implicit bytes called explicit": (encoded(header(), implicit=True), ExplicitVRLittleEndian),
-    "explicit bytes called implicit": (encoded(header()), ImplicitVRLittleEndian),
     "an element of 4 GiB": (
         b"\x08\x00\x08\x00UN\0\0\xf0\xff\xff\xff" + encoded(header()),
         ExplicitVRLittleEndian,
@@ -120,6 +118,11 @@ def associate(port, *, title="SURAKSHA", calling="SCANNER", syntax=ExplicitVRLit
 def store_raw(port, content, *, uid=UID, syntax=ExplicitVRLittleEndian, times=1):
     """Send bytes as the data set of a C-STORE; the status, or None where the peer hangs up."""
     association = associate(port, syntax=syntax)
+    if not association.is_established:
+        raise ConnectionError("no association")
+    association._reactor_checkpoint.clear()  # as send_c_store does: the answer is ours to read
+    while not association._is_paused and association.is_alive():
+        time.sleep(0.01)
     request = C_STORE()
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = UltrasoundImageStorage, uid

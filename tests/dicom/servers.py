@@ -113,7 +113,7 @@ class Orthanc:
         wait_for(lambda: self.reachable(), 20, "Orthanc")
 
     def stop(self):
-        self._process.terminate()
+        self._process.kill()  # its own way to end takes seconds
         self._process.wait(20)
 
     def reachable(self):
@@ -187,7 +187,7 @@ class Listening:
         before = self.log.read_text().count('"ready"') if self.log.is_file() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                program("dicom", *self.words, "--json"), stdout=log, stderr=log
+                program("dicom", *self.words, "--json", "--status-s", "0.2"), stdout=log, stderr=log
             )
 
         def ready():

@@ -3,6 +3,7 @@
 import resource
 import socket
 import time
+from contextlib import suppress
 
 import pytest
 from pydicom import dcmread
@@ -26,11 +27,14 @@ from .hostile import (
     associate,
     encoded,
     header,
+    p_data,
     store_raw,
     write_to,
 )
-from .make import us_cine, us_image
+from .make import us_image
 
+# what hostile bytes make pydicom say in our own client and in pynetdicom's threads
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 BOUNDS = Bounds(associations=4, object_bytes=8 << 20, held_bytes=16 << 20, pdu_s=2, idle_s=4)
 MIB_OF_RSS = 150
 
@@ -81,15 +85,12 @@ def assert_well(node, queue, tmp_path):
 
 def test_a_picture_lies_in_the_spool_when_it_is_answered(start, tmp_path):
     node, spool, queue = start()
-    for name, make in (("one", us_image), ("cine", us_cine)):
-        sent = make(tmp_path / f"{name}.dcm", study=name)
-        if name == "cine":
-            continue
-        assert store(node.port, tmp_path / f"{name}.dcm") == 0
-        kept = dcmread(spool.picture(job_id(sent.SOPInstanceUID)))
-        assert kept.PixelData == sent.PixelData
-        assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
-        assert kept.PatientName == sent.PatientName
+    sent = us_image(tmp_path / "a.dcm")
+    assert store(node.port, tmp_path / "a.dcm") == 0
+    kept = dcmread(spool.picture(job_id(sent.SOPInstanceUID)))
+    assert kept.PixelData == sent.PixelData
+    assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+    assert kept.PatientName == sent.PatientName
     assert queue.counts()["received"] == 1
     assert node.counts() == {"stored": 1, "known": 0, "refused": 0, "no_room": 0}
 
@@ -161,11 +162,10 @@ def test_a_transfer_that_stops_midway_leaves_nothing(start, tmp_path):
     node, spool, queue = start()
     association = associate(node.port)
     wire = association.dul.socket.socket
-    from .hostile import p_data
-
     wire.sendall(p_data(b"\0" * 3000, control=0))
     wire.shutdown(socket.SHUT_RDWR)
     association.abort()
+    wire.close()
     assert list((spool.folder / "pictures").iterdir()) == []
     assert_well(node, queue, tmp_path)
 
@@ -177,10 +177,8 @@ def test_silent_connections_are_bounded_and_go_away(start, tmp_path):
     closed = 0
     for wire in wires:
         wire.setblocking(False)
-        try:
+        with suppress(BlockingIOError):
             closed += wire.recv(1) == b""
-        except BlockingIOError:
-            pass
     assert closed >= 20 - 2 * BOUNDS.associations
     assert_well(node, queue, tmp_path)  # while the others are still open, or once they timed out
     for wire in wires:

@@ -7,6 +7,7 @@ connections, and counts associations alone. What is missing is added here.
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,12 @@ from pynetdicom.transport import AssociationSocket, ThreadedAssociationServer
 
 LEAST_PDU = 1 << 20
 MAX_QUEUED = 4
+INVALID_PDU = "Evt19"
+# what decoding a message that is none may raise
+GARBAGE = (
+    *(AttributeError, LookupError, ValueError, TypeError, ArithmeticError, OSError, EOFError),
+    *(RuntimeError, struct.error),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ class BoundedServer(ThreadedAssociationServer):  # type: ignore[misc]
     def __init__(self, *arguments: object, bounds: Bounds, **named: object) -> None:
         self.bounds, self._opening, self._count = bounds, 0, threading.Lock()
         self.held: dict[int, int] = {}
+        self._open: dict[int, Association] = {}
         super().__init__(*arguments, **named)
 
     def get_request(self) -> tuple[socket.socket, Any]:
@@ -124,12 +132,48 @@ class BoundedServer(ThreadedAssociationServer):  # type: ignore[misc]
             with self._count:
                 self._opening -= 1
 
+    def service_actions(self) -> None:
+        """Close connections whose threads ended without doing so, as they do on garbage."""
+        super().service_actions()
+        for association in list(self._open.values()):
+            begun = association.ident is not None and association.dul.ident is not None
+            if begun and not (association.is_alive() or association.dul.is_alive()):
+                self._close(association)
+
+    def server_close(self) -> None:
+        """Stop listening, and close what is still open."""
+        super().server_close()
+        for association in list(self._open.values()):
+            self._close(association)
+
+    def _close(self, association: Association) -> None:
+        wire: AssociationSocket = association.dul.socket
+        if wire is not None and wire.socket is not None:
+            wire.socket.close()
+        self.unbound(association)
+
     def bound(self, association: Association) -> None:
         """Put the bounds in place of pynetdicom's own way to receive."""
         wire: AssociationSocket = association.dul.socket
         receive: Callable[[int], bytearray] = Receiver(association, self.bounds, self.held)
         wire.recv = receive
+        dimse = association.dimse
+        dimse.receive_primitive = _unbroken(association, dimse.receive_primitive)
+        self._open[id(association)] = association
 
     def unbound(self, association: Association) -> None:
-        """Forget what an association held."""
+        """Forget an association."""
+        self._open.pop(id(association), None)
         self.held.pop(id(association), None)
+
+
+def _unbroken(association: Association, decode: Callable[[object], None]) -> Callable[..., None]:
+    """A message of garbage aborts the association; pynetdicom's thread would die of it."""
+
+    def receive(primitive: object) -> None:
+        try:
+            decode(primitive)
+        except GARBAGE:
+            association.dul.event_queue.put(INVALID_PDU)
+
+    return receive

@@ -148,7 +148,10 @@ class Node:
         """End all associations and stop listening."""
         server, self._server = self._server, None
         if server is not None:
-            server.ae.shutdown()
+            for association in server.active_associations:
+                if association.is_established:
+                    association.abort()
+            server.shutdown()
 
     def _handlers(self) -> list[Any]:
         return [

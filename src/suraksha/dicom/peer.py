@@ -6,15 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from suraksha.errors import SurakshaError, UsageError
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-
-    Maker = Callable[[Path], Sequence[Dataset]]
-
+# makes the datasets to send of a picture's file
+Maker = Callable[[Path], Sequence[Any]]
 ADDRESS = re.compile(r"(?P<title>[^@\\]{1,16})@(?P<host>\[[0-9a-fA-F:.]+\]|[^@:\s]+):(?P<port>\d+)")
 
 

@@ -1,0 +1,160 @@
+"""Kill the DICOM node with -9 at ten moments of a 200-picture send, and count what arrives.
+
+A sender retries what was not answered, as a scanner does; the node is started again each time. At
+the end every picture must have exactly one SR in a real Orthanc, and exactly one SEG where a lesion
+was found. Run by ``make trial`` as root, as it needs a network namespace and Debian's orthanc;
+writes docs/results/node-kills.json.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+
+from pydicom import dcmread
+from pynetdicom import AE
+from pynetdicom.sop_class import UltrasoundImageStorage
+
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
+
+from tests.dicom import make, servers  # noqa: E402
+
+from suraksha.dicom.quiet import quiet  # noqa: E402
+from suraksha.imaging.dicom import DicomFile  # noqa: E402
+from suraksha.runtime.segmenter import load_segmenter  # noqa: E402
+
+PICTURES, KILLS, SHAPE = 200, 10, (120, 150)
+REPORT = REPO / "docs" / "results" / "node-kills.json"
+
+
+class Sender(threading.Thread):
+    """Sends each picture until it is answered with success."""
+
+    def __init__(self, paths: list[Path], pause_s: float) -> None:
+        super().__init__(daemon=True)
+        self.paths, self.pause_s, self.answered, self.tries = paths, pause_s, 0, 0
+
+    def run(self) -> None:
+        """Send all."""
+        for path in self.paths:
+            while not self.send(path):
+                time.sleep(0.2)
+            self.answered += 1
+            time.sleep(self.pause_s)
+
+    def send(self, path: Path) -> bool:
+        """One try."""
+        self.tries += 1
+        entity = AE(ae_title="SCANNER")
+        entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
+        data = dcmread(path)
+        entity.add_requested_context(UltrasoundImageStorage, data.file_meta.TransferSyntaxUID)
+        association = entity.associate("127.0.0.1", servers.NODE, ae_title="SURAKSHA")
+        if not association.is_established:
+            return False
+        try:
+            status = association.send_c_store(data).get("Status")
+        except (RuntimeError, ValueError):
+            return False
+        association.release()
+        return status == 0
+
+
+def sources(orthanc: servers.Orthanc, modality: str) -> Counter[str]:
+    """How many objects of a kind refer to each picture."""
+    found: Counter[str] = Counter()
+    for instance in orthanc.stored(modality):
+        data = dcmread(BytesIO(orthanc.file(instance)), stop_before_pixels=True)
+        if modality == "SR":
+            items = [i for e in data.CurrentRequestedProcedureEvidenceSequence for i in _items(e)]
+        else:
+            items = [i for series in data.ReferencedSeriesSequence for i in _instances(series)]
+        found.update(str(item.ReferencedSOPInstanceUID) for item in items)
+    return found
+
+
+def _items(evidence):  # noqa: ANN001, ANN202
+    return [item for series in evidence.ReferencedSeriesSequence for item in _instances(series)]
+
+
+def _instances(series):  # noqa: ANN001, ANN202
+    for name in ("ReferencedInstanceSequence", "ReferencedSOPSequence"):
+        if name in series:
+            return list(series[name].value)
+    return []
+
+
+def main() -> int:
+    """Run the trial; 0 if every picture has what it must have, once."""
+    quiet()
+    draw, kills, start = random.Random(0), [], time.monotonic()
+    with tempfile.TemporaryDirectory() as name, servers.private_network():
+        place = Path(name)
+        paths = make.us_files(place / "in", PICTURES, shape=SHAPE)
+        with servers.Orthanc(place / "orthanc") as orthanc:
+            to = f"ORTHANC@127.0.0.1:{servers.DICOM}"
+            node = servers.Listening(
+                *("listen", "--spool", place / "spool", "--to", to), log=place / "node.log"
+            )
+            node.start()
+            sender = Sender(paths, pause_s=0.1)
+            sender.start()
+            for number in range(1, KILLS + 1):
+                wanted = number * PICTURES // (KILLS + 1)
+                servers.wait_for(lambda wanted=wanted: sender.answered >= wanted, 600, "pictures")
+                time.sleep(draw.uniform(0.0, 0.6))
+                state = (node.status() or {}).get("queue", {})
+                node.kill()
+                stored = len(orthanc.stored("SR"))
+                kills.append({"answered": sender.answered, "stored_sr": stored, "queue": state})
+                print(json.dumps(kills[-1]), flush=True)
+                node.start()
+            sender.join(600)
+            done = servers.wait_for(lambda: finished(node), 1200, "the end")
+            code = node.stop()
+            segment = load_segmenter()
+            lesion = {
+                str(file.header.SOPInstanceUID): bool(segment(file.image()).lesions)
+                for file in map(DicomFile, paths)
+            }
+            counted = {kind: sources(orthanc, kind) for kind in ("SR", "SEG")}
+        left = [p.name for p in (place / "spool" / "pictures").iterdir()]
+    with_lesion = {uid for uid, found in lesion.items() if found}
+    report = {
+        "pictures": PICTURES,
+        "with_lesion": len(with_lesion),
+        "kills": kills,
+        "tries_of_the_sender": sender.tries,
+        "queue_at_the_end": done,
+        "sr": len(counted["SR"]),
+        "seg": len(counted["SEG"]),
+        "exit_code": code,
+        "left_in_spool": len(left),
+        "seconds": round(time.monotonic() - start),
+        "ok": counted["SR"] == Counter(lesion.keys())
+        and counted["SEG"] == Counter(with_lesion)
+        and not left
+        and len(kills) == KILLS,
+    }
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+    return 0 if report["ok"] else 1
+
+
+def finished(node: servers.Listening) -> dict[str, int] | None:
+    """The queue, once nothing of it is open."""
+    queue = (node.status() or {}).get("queue")
+    is_done = queue and queue["confirmed"] + queue["dead"] == PICTURES
+    return queue if is_done else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
