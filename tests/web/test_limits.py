@@ -1,5 +1,6 @@
 """A server with tight bounds and a token: who is refused, when, and that work goes on."""
 
+import io
 import json
 import socket
 import threading
@@ -7,7 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image as PilImage
 
 from .serving import Served, phantom_png
 
@@ -142,19 +145,33 @@ def test_more_requests_than_places_get_429_and_the_others_an_answer(tight, clien
     assert post(client, big).status_code == 200
 
 
-def test_what_takes_too_long_is_told_so(client):
-    """Two seconds are not enough for many pictures on one worker; what waits is given up too."""
+def test_what_takes_too_long_is_told_so(client, tmp_path):
+    """Two seconds are not enough for sixty frames on one worker."""
+    from make import us_cine
+
+    us_cine(tmp_path / "cine.dcm", frames=60, shape=(80, 100))
     wait_until_free(client)
-    slow = [("files", ("a.png", phantom_png(shape=(300, 400))))] * 14
-    answer = client.post("/v1/segment", files=slow, data={"parts": ["overlay", "attention"]})
-    assert answer.status_code in (200, 503)
-    if answer.status_code == 503:
-        assert "retry-after" in answer.headers
-        assert set(answer.json()["error"]) == {"what", "why", "fix"}
+    form = {"count": "60", "parts": ["overlay", "attention"]}
+    files = {"files": (tmp_path / "cine.dcm").read_bytes()}
+    answer = client.post("/v1/segment", files=files, data=form)
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.json()["error"]["what"] == "the answer took too long"
     deadline = time.monotonic() + 10
     while client.get("/readyz").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_an_answer_is_no_larger_than_an_upload(client):
+    """What is sent back is larger than what came, here by base64 alone."""
+    noise = np.random.default_rng(5).integers(0, 255, (900, 1000), dtype=np.uint8)
+    made = io.BytesIO()
+    PilImage.fromarray(noise).save(made, "PNG")
+    wait_until_free(client)
+    answer = client.post("/v1/frames", files={"file": made.getvalue()})
+    assert answer.status_code == 507
+    assert answer.json()["error"]["what"] == "the answer is too large"
 
 
 def test_ending_waits_for_what_is_being_answered(tmp_path):

@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from playwright.sync_api import expect, sync_playwright
 
 from .browser import CHROMIUM, OurPage, install_chromium
-from .serving import phantom_png
+from .serving import Served, phantom_png
 
 SHAPE = (400, 500)
 AMBER = (240, 168, 28)
@@ -274,3 +274,25 @@ def test_the_review_flag_and_its_reasons_are_shown(ours, picture):
     ours.page.click("#empty-mask")
     ours.wait_for_text("#status", "Corrected: no lesion")
     assert not ours.page.locator("#review").is_visible()
+
+
+def test_a_server_with_a_token_asks_for_it(browser, tmp_path):
+    server = Served(tmp_path, token="a-token-only-for-tests-0123456789")
+    page = browser.new_context().new_page()
+    page.set_default_timeout(15_000)
+    page.goto(server.address)
+    page.fill("#token", "wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem")).to_contain_text("the token is missing or wrong")
+    page.fill("#token", server.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#bundle")).to_have_text("suraksha-lite")
+    assert not page.locator("#token-box").is_visible()
+    other = browser.new_context().new_page()
+    other.goto(f"{server.address}/#token={server.token}")
+    expect(other.locator("#bundle")).to_have_text("suraksha-lite")
+    assert server.token not in other.url
+    page.context.close()
+    other.context.close()
+    assert server.stop() == 0
+    assert server.token not in server.log

@@ -166,6 +166,6 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         429: "Busy; see Retry-After",
         501: "An optional part is not installed",
         503: "The answer took too long; see Retry-After",
-        507: "The disk is full or fails",
+        507: "The disk is full or fails, or the answer would be too large",
     }.items()
 }

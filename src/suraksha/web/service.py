@@ -24,6 +24,8 @@ from suraksha.web.settings import Limits
 from suraksha.web.uploads import private_folder, refusals_of, store
 from suraksha.web.workers import Deadline
 
+# refusals that are of the whole request, not of one of its pictures
+WHOLE = (503, 507)
 # any picture, to see what a bundle can tell
 BLANK = Image(np.zeros((8, 8), np.uint8))
 NOTICE = "Research use only. Not a medical device."
@@ -54,15 +56,17 @@ class Service:
         self._check_counts(len(form.files), form.count)
         results: list[dict[str, Any]] = []
         failures: list[Refused] = []
+        weight = 0
         with private_folder() as folder:
             for number, sent in enumerate(form.files, 1):
                 try:
                     for record in self._records(sent, form, folder=folder, number=number):
                         results.append(record)
-                        deadline.check()
+                        weight += sum(len(v) for v in record.values() if isinstance(v, str))
+                        self._check(weight, deadline)
                 except Refused as refused:
                     self.metrics.pictures.labels("refused").inc()
-                    if refused.status_code == 503:
+                    if refused.status_code in WHOLE:
                         raise
                     failures.append(refused)
                     error = body_of(refused.what, why=refused.why, fix=refused.fix)
@@ -102,6 +106,17 @@ class Service:
                     "Send them in several requests",
                 )
 
+    def _check(self, weight: int, deadline: Deadline) -> None:
+        """Whether there is time left, and room: an answer is as large as an upload at most."""
+        deadline.check()
+        if weight > self.limits.upload_bytes:
+            raise Refused(
+                507,
+                "the answer is too large",
+                f"this server gives {self.limits.upload_mb} MiB a request",
+                "Ask for fewer frames or parts",
+            )
+
     def _records(
         self, sent: UploadFile, form: SegmentForm, *, folder: Path, number: int
     ) -> Iterator[dict[str, Any]]:
@@ -130,9 +145,9 @@ class Service:
             source = upload.open(None, self.limits.pixels)
             pictures = []
             for image in source.pictures(form.frame, form.count):
-                deadline.check()
                 pictures.append(picture_text(image))
                 shape = image.shape
+                self._check(sum(map(len, pictures)), deadline)
             if not pictures:
                 raise _no_frame("picture-1", form.frame)
             return {

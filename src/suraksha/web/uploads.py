@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from fastapi import UploadFile
 
 from suraksha.core import Spacing
 from suraksha.errors import SurakshaError
-from suraksha.web.refusals import Refused, told
+from suraksha.web.refusals import told
 from suraksha.web.sources import HEAD_BYTES, Kind, Source, kind_of, open_source
 
 
@@ -67,14 +67,3 @@ def refusals_of(folder: Path, name: str) -> Iterator[None]:
         yield
     except (SurakshaError, OSError, MemoryError) as error:
         raise told(error, folder=folder, name=name) from error
-
-
-def only(sent: Sequence[UploadFile]) -> UploadFile:
-    """The file of a request that takes one.
-
-    Raises:
-        Refused: There are several.
-    """
-    if len(sent) != 1:
-        raise Refused(422, "too many files", "this address takes one picture", "Send one file")
-    return sent[0]
