@@ -72,9 +72,11 @@ def anonymize(
         OSError: A place that cannot be written.
     """
     file = DicomFile(source)
-    header = copy.deepcopy(file.header)
     pixels, blanked = _pixels(file, whole_pictures)
+    header = Dataset()
     try:
+        for element in file.header:
+            header.add(copy.deepcopy(element))
         apply_profile(header, names)
     except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise InputError(

@@ -1,0 +1,104 @@
+"""``suraksha dicom`` as users call it; what needs a server stands in tests/dicom."""
+
+import json
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from suraksha.cli.app import main
+from suraksha.dicom.jobs import State
+from suraksha.dicom.queue import Queue
+
+MAKE = Path(__file__).resolve().parents[1] / "dicom" / "make.py"
+
+
+@pytest.fixture(scope="module")
+def make():
+    spec = util.spec_from_file_location("dicom_make", MAKE)
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pictures_in_seg_and_sr_out(make, tmp_path, capsys):
+    paths = make.us_files(tmp_path / "in", 4)
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM")
+    out = tmp_path / "out"
+    assert main(["dicom", "write", str(tmp_path / "in"), "--out", str(out), "--json"]) == 1
+    told = capsys.readouterr()
+    records = [json.loads(line) for line in told.out.splitlines()]
+    assert [record["image"] for record in records if "error" in record] == [
+        str(tmp_path / "in" / "notes.txt")
+    ]
+    assert "Research use only" in told.err
+    names = sorted(path.name for path in out.iterdir())
+    expected = [f"us-000{n}-{kind}.dcm" for n in range(4) for kind in ("seg", "sr")]
+    assert names == [name for name in expected if name != "us-0003-seg.dcm"]  # without a lesion
+    source, seg = dcmread(paths[0]), dcmread(out / "us-0000-seg.dcm")
+    assert (seg.Modality, seg.StudyInstanceUID) == ("SEG", source.StudyInstanceUID)
+
+
+def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
+    queue = Queue(tmp_path)
+    for name in ("a", "b"):
+        queue.add(name)
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        (tmp_path / "pictures" / f"{name}.dcm").touch()
+    for job in queue.take(State.RECEIVED, limit=2):
+        queue.give_up(job, "damaged")
+    queue.refuse("c", "never fetched")
+    words = ["dicom", "queue", "--spool", str(tmp_path)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(x["id"], x["stage"], x["error"]) for x in told["dead"]] == [
+        ("a", "received", "damaged"),
+        ("b", "received", "damaged"),
+        ("c", "received", "never fetched"),
+    ]
+    assert main([*words, "--replay", "a"]) == 0
+    assert main([*words, "--drop", "b"]) == 0
+    assert not (tmp_path / "pictures" / "b.dcm").exists()
+    assert main([*words, "--replay", "all"]) == 0
+    assert queue.state("a") == State.RECEIVED
+    assert queue.state("c") is None  # it is fetched anew
+    assert main([*words, "--replay", "nothing"]) == 1
+    queue.close()
+    assert "no dead letter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["listen", "--spool", "{}"], 2, "--to"),
+        (["listen", "--spool", "{}", "--to", "nobody"], 2, "TITLE@host:port"),
+        (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--beyond-loopback"),
+        (["listen", "--spool", "{}", "--to", "A@h:1", "--to-tls"], 2, "--tls-ca"),
+        (["listen", "--spool", "{}", "--to", "A@h:1", "--tls-cert", "c.pem"], 2, "--tls-key"),
+        (["watch", "http://pacs.example/dicom-web", "--spool", "{}"], 2, "--unencrypted"),
+        (["send", "{}", "--to", "A@127.0.0.1:1"], 1, "nothing to send"),
+        (["queue", "--spool", "{}/none"], 1, "no queue"),
+        (["write", "{}", "--out", "{}/out"], 1, "nothing to do"),
+    ],
+)
+def test_wrong_use_is_explained(tmp_path, capsys, words, code, told):
+    words = [word.replace("{}", str(tmp_path)) for word in words]
+    assert main(["dicom", *words]) == code
+    assert told in capsys.readouterr().err
+
+
+def test_help_loads_no_dicom_library():
+    script = (
+        "import sys\nfrom suraksha.cli.app import main\n"
+        "try:\n    main(['dicom', 'listen', '--help'])\n"
+        "except SystemExit as e:\n    assert not e.code\n"
+        "print(sorted({'pydicom', 'pynetdicom', 'highdicom', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--beyond-loopback" in done.stdout
