@@ -129,3 +129,23 @@ def test_without_opencv_the_extra_is_named(monkeypatch, tmp_path):
     PilImage.fromarray(picture(0)).save(tmp_path / "f.png")
     with FrameSource(tmp_path) as source:
         assert len(list(source)) == 1, "a folder needs none"
+
+
+def test_a_dicom_clip_goes_on_after_a_corrupt_frame(make_dicom, tmp_path):
+    from pydicom import dcmread
+    from pydicom.encaps import encapsulate, generate_frames
+    from pydicom.uid import JPEGBaseline8Bit
+
+    path = tmp_path / "clip.dcm"
+    make_dicom.us_cine(path, frames=4, syntax=JPEGBaseline8Bit)
+    data = dcmread(path)
+    frames = list(generate_frames(data.PixelData, number_of_frames=4))
+    frames[1] = frames[1][:200] + bytes(len(frames[1]) - 200)
+    data.PixelData = encapsulate(frames)
+    data.save_as(path)
+    with FrameSource(path) as source:
+        found = list(source)
+    assert source.fps == pytest.approx(25.0)
+    assert [frame.image is not None for frame in found] == [True, False, True, True]
+    assert "frame 2 of it cannot be decoded" in found[1].error
+    assert [frame.time_s for frame in found] == pytest.approx([0, 0.04, 0.08, 0.12])

@@ -106,12 +106,13 @@ def _conclude(report: StreamReport, options: argparse.Namespace, bundle: str) ->
     else:
         print(
             f"{report.read} frames in {report.seconds:.1f} s: {report.answered} answered, "
-            f"{report.dropped} dropped, {report.unreadable} unreadable, {report.late} late; "
+            f"{report.dropped} dropped, {report.unreadable} unreadable, "
+            f"{report.unsuitable} not like ultrasound, {report.late} late; "
             f"latency p50 {report.p50_ms:.1f}, p95 {report.p95_ms:.1f}, p99 {report.p99_ms:.1f} ms"
         )
         if options.smoothing:
             print(f"the smoothed mask lags {report.lag_frames:.1f} frames behind")
-    if report.unreadable:
-        print(f"suraksha: {report.unreadable} frames: {report.last_error}", file=sys.stderr)
+    if without := report.unreadable + report.unsuitable:
+        print(f"suraksha: {without} frames without an answer: {report.last_error}", file=sys.stderr)
     print(f"written: {options.out}. {bundle}. Research use only.", file=sys.stderr)
     return 0 if report.answered else 1

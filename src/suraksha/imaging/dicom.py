@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.core import Image, Spacing
+from suraksha.errors import InputError
 from suraksha.imaging.calibration import calibrate
 from suraksha.imaging.coded import decode
 from suraksha.imaging.guard import EXPORT, NATIVE, Guarded, frame_bytes, guard, number, quiet
@@ -91,6 +92,14 @@ class DicomFile:
         """
         for index, coded in enumerate(self.coded()):
             yield self._image(coded, index)
+
+    def each(self) -> Iterator[Image | InputError]:
+        """All frames, and in the place of one that cannot be decoded its error."""
+        for index, coded in enumerate(self.coded()):
+            try:
+                yield self._image(coded, index)
+            except InputError as error:
+                yield error
 
     def image(self, frame: int = 0) -> Image:
         """One frame, from 0.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from PIL import Image as PilImage
 from suraksha.core import Image, Spacing
 from suraksha.errors import InputError, MissingExtraError
 from suraksha.imaging.read import DECODER_ERRORS, is_dicom, read_image
+
+if TYPE_CHECKING:
+    from suraksha.imaging.dicom import DicomFile
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 PAGES = (".tif", ".tiff")
@@ -68,7 +71,7 @@ class FrameSource:
         self._capture: Any = None
         self._files: list[Path] = []
         self._pages = 0
-        self._dicom: Iterable[Image] | None = None
+        self._dicom: DicomFile | None = None
         path = Path(source)
         if camera := re.fullmatch(r"camera:(\d+)", str(source)):
             self._open(int(camera[1]))
@@ -113,8 +116,12 @@ class FrameSource:
         if self._capture is not None:
             yield from self._captured()
         elif self._dicom is not None:
-            for index, image in enumerate(self._dicom):
-                yield Frame(index, index / self.fps, image)
+            for index, found in enumerate(self._dicom.each()):
+                due = index / self.fps
+                if isinstance(found, Image):
+                    yield Frame(index, due, found)
+                else:
+                    yield Frame(index, due, None, str(found))
         elif self._pages:
             for page in range(self._pages):
                 yield self._read(self._files[0], page, page)
