@@ -65,6 +65,10 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     assert main([*words, "--replay", "all"]) == 0
     assert queue.state("a") == State.RECEIVED
     assert queue.state("c") is None  # it is fetched anew
+    (job,) = queue.take(State.RECEIVED)
+    queue.advance([job], State.CONFIRMED)
+    assert main([*words, "--forget-done"]) == 0
+    assert queue.state("a") is None
     assert main([*words, "--replay", "nothing"]) == 1
     queue.close()
     assert "no dead letter" in capsys.readouterr().err
@@ -88,6 +92,12 @@ def test_wrong_use_is_explained(tmp_path, capsys, words, code, told):
     words = [word.replace("{}", str(tmp_path)) for word in words]
     assert main(["dicom", *words]) == code
     assert told in capsys.readouterr().err
+
+
+def test_what_is_no_dicom_is_not_sent(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("no DICOM")
+    assert main(["dicom", "send", str(tmp_path), "--to", "A@127.0.0.1:1"]) == 1
+    assert "not a DICOM file" in capsys.readouterr().err
 
 
 def test_help_loads_no_dicom_library():

@@ -25,6 +25,7 @@ from suraksha.cli.dicom_common import (
     web_options,
 )
 from suraksha.cli.use import add_bundle, load_chosen
+from suraksha.dicom.tls import Tls
 
 if TYPE_CHECKING:
     from suraksha.dicom.desk import Desk
@@ -74,7 +75,7 @@ def run_listen(options: argparse.Namespace) -> int:
     chosen = NodeOptions(
         *(options.aet, options.host, options.port, tuple(options.allow)),
         beyond_loopback=options.beyond_loopback,
-        tls=tls_of(options),
+        tls=_own_tls(options),
         bounds=Bounds(options.max_associations, object_bytes=length, held_bytes=2 * length),
         free_bytes=options.min_free_mb * MIB,
         pending=options.max_pending,
@@ -94,6 +95,11 @@ def run_listen(options: argparse.Namespace) -> int:
             return _watch_over(options, desk, counts=node.counts)
         finally:
             node.stop()
+
+
+def _own_tls(options: argparse.Namespace) -> Tls:
+    """TLS of what calls us; a CA alone is for --to-tls."""
+    return Tls() if options.to_tls and options.tls_cert is None else tls_of(options)
 
 
 def run_watch(options: argparse.Namespace) -> int:
@@ -123,6 +129,12 @@ def _hush() -> None:
 
     quiet()
     warnings.simplefilter("ignore")
+    threading.excepthook = _kind_alone
+
+
+def _kind_alone(ended: threading.ExceptHookArgs) -> None:
+    """What to print of a thread that ended by an error: its text could tell of a picture."""
+    print(f"suraksha: a thread ended by {ended.exc_type.__name__}", file=sys.stderr)
 
 
 def _maker(options: argparse.Namespace) -> Maker:

@@ -60,6 +60,11 @@ def add_queue(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--replay", metavar="ID", help="try a dead letter again, or 'all'")
     what.add_argument("--drop", metavar="ID", help="forget a dead letter and its files")
+    what.add_argument(
+        "--forget-done",
+        action="store_true",
+        help="segment pictures that are done again if they come, such as with another bundle",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -100,6 +105,8 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
     """Replay or drop what was asked for; how many."""
     wanted = options.replay or options.drop
     if wanted is None:
+        if options.forget_done:
+            queue.forget_done()
         return 0
     known = {job.id for job in queue.dead()}
     if wanted != "all" and wanted not in known:

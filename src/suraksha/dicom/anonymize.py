@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -73,22 +74,23 @@ def anonymize(
     """
     file = DicomFile(source)
     pixels, blanked = _pixels(file, whole_pictures)
-    header = Dataset()
+    header, content = Dataset(), BytesIO()
     try:
-        for element in file.header:
-            header.add(copy.deepcopy(element))
-        apply_profile(header, names)
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        # pydicom's warnings quote values
+        with warnings.catch_warnings(action="ignore"):
+            for element in file.header:
+                header.add(copy.deepcopy(element))
+            apply_profile(header, names)
+            _tell(header, blanked)
+            _put(header, pixels)
+            header.save_as(content, enforce_file_format=True)
+    except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise InputError(
             f"{source} cannot be anonymized",
             f"its header is damaged ({type(error).__name__})",
             "Export the picture again",
         ) from error
-    _tell(header, blanked)
-    _put(header, pixels)
     path = out / f"{header.SOPInstanceUID}.dcm"
-    content = BytesIO()
-    header.save_as(content, enforce_file_format=True)
     write_bytes(path, content.getvalue())
     return Anonymized(path, blanked, file.frames)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from suraksha.errors import SurakshaError, UsageError
+from suraksha.errors import InputError, SurakshaError, UsageError
 
 # makes the datasets to send of a picture's file
 Maker = Callable[[Path], Sequence[Any]]
@@ -118,10 +118,33 @@ def reference(path: Path) -> Reference:
     """What to ask for when asking for a file.
 
     Raises:
+        InputError: A file that is no DICOM.
+        OSError: A file that cannot be read.
+    """
+    found = head(path)
+    names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+    return Reference(*(str(found.get(name, "")) for name in names))
+
+
+def head(path: Path) -> Any:  # noqa: ANN401 - a dataset of pydicom
+    """The identifiers of a DICOM file.
+
+    Raises:
+        InputError: A file that is no DICOM, or tells not what it is.
         OSError: A file that cannot be read.
     """
     from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
 
     names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    found = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
-    return Reference(*(str(found.get(name, "")) for name in names))
+    try:
+        found = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    except (InvalidDicomError, EOFError, ValueError) as error:
+        raise _no_dicom(path) from error
+    if "SOPClassUID" not in found or "TransferSyntaxUID" not in found.file_meta:
+        raise _no_dicom(path)
+    return found
+
+
+def _no_dicom(path: Path) -> InputError:
+    return InputError(f"{path} cannot be sent", "it is not a DICOM file", "Leave it out")

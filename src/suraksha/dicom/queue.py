@@ -205,6 +205,11 @@ class Queue:
         with self._change() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job,))
 
+    def forget_done(self) -> int:
+        """Forget what is confirmed: such a picture is worked on again if it comes; how many."""
+        with self._change() as db:
+            return int(db.execute("DELETE FROM jobs WHERE state = ?", (State.CONFIRMED,)).rowcount)
+
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
         rows = self._all("SELECT state, COUNT(*) FROM jobs GROUP BY state")

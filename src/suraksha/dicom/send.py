@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
@@ -19,7 +18,7 @@ from pynetdicom.sop_class import (
 )
 
 from suraksha.dicom.commitment import Commitments
-from suraksha.dicom.peer import Peer, PeerError, Reference
+from suraksha.dicom.peer import Peer, PeerError, Reference, head
 from suraksha.dicom.tls import Tls
 
 CONFIRM = ("auto", "commitment", "query", "none")
@@ -168,5 +167,5 @@ def _tls(context: ssl.SSLContext | None, host: str) -> tuple[ssl.SSLContext, str
 
 def _kind(path: Path) -> tuple[str, str]:
     """(SOP class, transfer syntax) of a file."""
-    found = dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    found = head(path)
     return str(found.SOPClassUID), str(found.file_meta.TransferSyntaxUID)

@@ -1,0 +1,121 @@
+"""Associations over TLS: encrypted, mutual where a CA is given, and never in the way of others."""
+
+import shutil
+import socket
+import subprocess
+import time
+
+import pytest
+
+from suraksha.dicom.bounds import Bounds
+from suraksha.dicom.commitment import Commitments
+from suraksha.dicom.node import Node, NodeOptions
+from suraksha.dicom.peer import Peer, PeerError
+from suraksha.dicom.queue import Queue
+from suraksha.dicom.quiet import quiet
+from suraksha.dicom.send import DicomDestination, SendOptions
+from suraksha.dicom.spool import Spool
+from suraksha.dicom.tls import Tls
+from suraksha.errors import UsageError
+
+from .make import us_files
+
+if shutil.which("openssl") is None:
+    pytest.skip("openssl makes the certificates", allow_module_level=True)
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
+
+
+def openssl(*words, folder):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """A CA, a node and a scanner that it vouches for, and a stranger that vouches for itself."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    for name in ("ca", "stranger"):
+        words = ("req", "-x509", *key, "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        openssl(*words, "-subj", f"/CN={name}", "-days", "2", folder=folder)
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost")
+    for name in ("node", "scanner"):
+        words = ("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl(*words, "-subj", f"/CN={name}", folder=folder)
+        words = ("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key")
+        more = ("-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "names")
+        openssl(*words, *more, folder=folder)
+    return folder
+
+
+def files(folder, name, *, authority="ca"):
+    ours = (folder / f"{name}.pem", folder / f"{name}.key") if name else (None, None)
+    return Tls(*ours, folder / f"{authority}.pem" if authority else None)
+
+
+@pytest.fixture
+def node(certificates, tmp_path):
+    quiet()
+    spool, queue = Spool(tmp_path / "spool"), Queue(tmp_path / "spool")
+    options = NodeOptions(
+        port=0, tls=files(certificates, "node"), bounds=Bounds(associations=4, pdu_s=3)
+    )
+    made = Node(spool, queue, options=options, commitments=Commitments())
+    made.start()
+    yield made
+    made.stop()
+    queue.close()
+
+
+def send(node, paths, tls):
+    peer = Peer("SURAKSHA", "127.0.0.1", node.port)
+    return DicomDestination(peer, SendOptions(tls=tls, timeout_s=5)).send(paths)
+
+
+def test_who_shows_a_certificate_of_the_ca_can_send(node, certificates, tmp_path):
+    paths = us_files(tmp_path / "in", 2)
+    assert send(node, paths, files(certificates, "scanner")) == dict.fromkeys(paths, "")
+    assert node.counts()["stored"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "authority"), [("", "ca"), ("stranger", "ca"), ("scanner", "stranger"), ("", "")]
+)
+def test_others_cannot(node, certificates, tmp_path, name, authority):
+    paths = us_files(tmp_path / "in", 1)
+    with pytest.raises(PeerError):
+        send(node, paths, files(certificates, name, authority=authority))
+    assert node.counts()["stored"] == 0
+    assert send(node, paths, files(certificates, "scanner")) == {paths[0]: ""}
+
+
+def test_handshakes_that_never_end_hold_up_nobody(node, certificates, tmp_path):
+    wires = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(5)]
+    wires[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
+    begun = time.monotonic()
+    paths = us_files(tmp_path / "in", 1)
+    assert send(node, paths, files(certificates, "scanner")) == {paths[0]: ""}
+    assert time.monotonic() - begun < 2.5  # before the others' time is over
+    for wire in wires:
+        wire.close()
+
+
+@pytest.mark.parametrize("broken", ["missing", "no PEM", "another key"])
+def test_files_that_cannot_be_used_are_told(certificates, tmp_path, broken):
+    bad = tmp_path / "bad.pem"
+    if broken == "no PEM":
+        bad.write_text("nothing")
+    key = certificates / "scanner.key"
+    certificate = certificates / "node.pem" if broken == "another key" else bad
+    with pytest.raises(UsageError, match="TLS cannot be set up"):
+        Tls(certificate, key).server()
+
+
+def test_half_of_the_files_is_refused(certificates):
+    with pytest.raises(UsageError):
+        Tls(certificate=certificates / "node.pem")
+    with pytest.raises(UsageError, match="CA alone"):
+        files(certificates, "").server()
+    with pytest.raises(UsageError, match="--tls-ca"):
+        files(certificates, "node", authority=None).client()
+    assert Tls().server() is None
+    assert Tls().client() is None
