@@ -28,7 +28,7 @@ class Job:
         id: Name of its files, a hash of its SOP Instance UID.
         state: How far it has come; of a dead one, see ``stage``.
         stage: The state that it is worked on in, or died in.
-        attempts: How often this stage was begun.
+        attempts: How often this stage failed.
         last_error: Why the last attempt failed; no patient data.
         received: When it came, seconds of the epoch.
     """

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL,
     stage TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    begun INTEGER NOT NULL DEFAULT 0,
     failures INTEGER NOT NULL DEFAULT 0,
     last_error TEXT NOT NULL DEFAULT '',
     received REAL NOT NULL,
@@ -82,7 +83,8 @@ class Queue:
             added = db.execute(
                 "INSERT INTO jobs (id, state, stage, received) VALUES (?1, ?2, ?2, ?3) "
                 "ON CONFLICT (id) DO UPDATE SET state = ?2, stage = ?2, attempts = 0, "
-                "failures = 0, next_try = 0, last_error = '', received = ?3 WHERE state = ?4",
+                "failures = 0, begun = 0, next_try = 0, last_error = '', received = ?3 "
+                "WHERE state = ?4",
                 (job, State.RECEIVED, self._clock(), State.DEAD),
             )
             return added.rowcount == 1
@@ -104,14 +106,14 @@ class Queue:
     def take(self, state: State, *, limit: int = 1) -> list[Job]:
         """Jobs whose turn it is, oldest first; they are this caller's until the lease ends.
 
-        A job that was begun too often, because each time the process died, is put with the dead
-        letters instead.
+        A job that was begun too often without an outcome, as the process died each time, is put
+        with the dead letters instead.
         """
         now = self._clock()
         with self._change() as db:
             db.execute(
                 "UPDATE jobs SET state = ?, last_error = ? "
-                "WHERE state = ? AND attempts >= ? AND lease_until <= ?",
+                "WHERE state = ? AND begun >= ? AND lease_until <= ?",
                 (State.DEAD, DIED, state, self.patience.attempts, now),
             )
             rows = db.execute(
@@ -120,10 +122,10 @@ class Queue:
                 (state, now, now, limit),
             ).fetchall()
             db.executemany(
-                "UPDATE jobs SET attempts = attempts + 1, lease_until = ? WHERE id = ?",
+                "UPDATE jobs SET begun = begun + 1, lease_until = ? WHERE id = ?",
                 [(now + self.patience.lease_s, row[0]) for row in rows],
             )
-        return [_job((*row[:3], row[3] + 1, *row[4:])) for row in rows]
+        return [_job(row) for row in rows]
 
     def renew(self, jobs: Sequence[Job]) -> None:
         """A sign of life: the leases of these jobs begin anew."""
@@ -139,7 +141,7 @@ class Queue:
         with self._change() as db:
             db.executemany(
                 f"UPDATE jobs SET state = ?, stage = ?, attempts = {again}, failures = 0, "
-                "last_error = '', next_try = 0, lease_until = 0 WHERE id = ?",
+                "begun = 0, last_error = '', next_try = 0, lease_until = 0 WHERE id = ?",
                 [(state, state, job.id) for job in jobs],
             )
 
@@ -156,7 +158,7 @@ class Queue:
             Whether it is now with the dead letters.
         """
         now, stage = self._clock(), state or job.stage
-        attempts = job.attempts - int(away)
+        attempts = job.attempts + int(not away)
         too_old = away and now - job.received > self.patience.give_up_s
         dead = attempts >= self.patience.attempts or too_old
         with self._change() as db:
@@ -164,7 +166,7 @@ class Queue:
             count = 1 + (failures[0] if failures else 0)
             db.execute(
                 "UPDATE jobs SET state = ?, stage = ?, attempts = ?, failures = ?, last_error = ?, "
-                "next_try = ?, lease_until = 0 WHERE id = ?",
+                "next_try = ?, lease_until = 0, begun = 0 WHERE id = ?",
                 (
                     *(State.DEAD if dead else stage, stage, attempts, count, why[:MAX_ERROR]),
                     *(now + self.patience.wait_s(count), job.id),
@@ -194,8 +196,8 @@ class Queue:
         """Try dead letters again, one or all, from where they died; how many."""
         with self._change() as db:
             done = db.execute(
-                "UPDATE jobs SET state = stage, attempts = 0, failures = 0, next_try = 0, "
-                "lease_until = 0, received = ? WHERE state = ? AND (? IS NULL OR id = ?)",
+                "UPDATE jobs SET state = stage, attempts = 0, failures = 0, begun = 0, "
+                "next_try = 0, lease_until = 0, received = ? WHERE state = ? AND (? IS NULL OR id = ?)",
                 (self._clock(), State.DEAD, job, job),
             )
             return int(done.rowcount)

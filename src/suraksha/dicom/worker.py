@@ -168,7 +168,7 @@ class Worker:
                 self._spool.forget(job.id)
         for job in jobs:
             if job not in done:
-                again = job.attempts % SEND_AGAIN_EACH == 0
+                again = (job.attempts + 1) % SEND_AGAIN_EACH == 0
                 state = State.SEGMENTED if again else State.SENT
                 self._queue.fail(job, "the peer does not hold all of it yet", state=state)
         return len(jobs)
