@@ -252,8 +252,12 @@ def test_a_bad_file_is_told_and_the_next_works(ours, picture):
     ours.drop(("bad.png", "image/png", bad), ("good.png", "image/png", picture))
     ours.wait_for_text("#problem", "damaged")
     ours.wait_for_text("#cases", "failed")
-    ours.page.locator("#cases button").nth(1).click()
+    second = ours.page.locator("#cases button").nth(1)
+    second.focus()
+    ours.page.keyboard.press("Enter")
     ours.wait_for_text("#status", "Found: 1 lesion")
+    expect(second).to_be_focused()
+    assert second.get_attribute("aria-current") == "true"
     assert any("422" in fault for fault in ours.faults)
     ours.faults.clear()
 

@@ -36,7 +36,7 @@ def test_made_up_requests_never_make_a_500(served):
 
         @given(case=operation.as_strategy())
         @settings(
-            max_examples=12,
+            max_examples=10,
             deadline=None,
             database=None,
             derandomize=True,

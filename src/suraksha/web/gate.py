@@ -64,7 +64,9 @@ class Gate:
         if scope["method"] in SAFE_METHODS:
             return
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-        ours = origin is None or origin.lower() == f"{scope['scheme']}://{host}".lower()
+        # a proxy in front may speak TLS where we do not
+        own = {f"{scheme}://{host}".lower() for scheme in (scope["scheme"], "https")}
+        ours = origin is None or origin.lower() in own
         if not ours or site not in OWN_SITES:
             raise Refused(
                 403,

@@ -9,6 +9,13 @@ export function made(tag, text = "", more = {}) {
   return element;
 }
 
+// New children, with the focus where it was: on the button of the same place.
+function replace(list, children) {
+  const place = [...list.querySelectorAll("button")].indexOf(document.activeElement);
+  list.replaceChildren(...children);
+  if (place >= 0) list.querySelectorAll("button")[place]?.focus();
+}
+
 const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
 export function sizeText(lesion) {
@@ -36,7 +43,7 @@ export function showLesions(at, picked, pick) {
     row.classList.toggle("picked", n === picked);
     return row;
   });
-  byId("lesions").replaceChildren(...rows);
+  replace(byId("lesions"), rows);
   byId("none").hidden = rows.length > 0;
   byId("none").textContent = at ? (at.mask.edited ? "No lesion is drawn." : "No lesion found.") : "No picture is open.";
   showDetails(at?.lesions[picked]);
@@ -69,7 +76,7 @@ function showOrigin(at) {
 }
 
 export function showCases(cases, open, choose) {
-  byId("cases").replaceChildren(...cases.map((one) => {
+  replace(byId("cases"), cases.map((one) => {
     const item = made("li"), button = made("button", "", { type: "button", "aria-current": one === open });
     const state = { waiting: "waits", working: "working", failed: "failed", done: one.cine ? `${one.frames} frames` : one.found.get(0)?.mask.edited ? "corrected" : "" }[one.state];
     button.append(made("span", one.name), made("span", state, one.state === "failed" ? { class: "bad" } : {}));
