@@ -25,7 +25,7 @@ NOT_ULTRASOUND = {
         "coloured",
     ),
     "noise": (RNG.integers(0, 200, (300, 400)).astype(np.uint8), ""),
-    "checkers": ((np.indices((300, 400)) // 40).sum(0) % 2 * np.uint8(200), ""),
+    "checkers": (((np.indices((300, 400)) // 40).sum(0) % 2 * 200).astype(np.uint8), ""),
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image as PilImage
 
-from suraksha.train.curves import draw_curves, draw_trade
+from suraksha.train.curves import draw_curves, draw_reliability, draw_trade
 from suraksha.train.presence import Case, fit_presence
 
 
@@ -42,3 +42,19 @@ def test_the_trade_of_a_presence_rule_is_drawn_with_and_without_normals(tmp_path
     assert {p.name for p in tmp_path.iterdir()} == {"both.png", "lesions.png"}
     assert pixels[0].std() > 5
     assert (pixels[0] != pixels[1]).any()
+
+
+def test_reliability_is_drawn_with_and_without_lesions(tmp_path):
+    pixels = [
+        {"low": n / 10, "high": (n + 1) / 10, "mean_probability": n / 10 + 0.05,
+         "observed": None if n == 3 else n / 11}
+        for n in range(10)
+    ]  # fmt: skip
+    lesions = [{"low": 0.8, "high": 1.0, "mean_confidence": 0.95, "observed": 0.9, "lesions": 40}]
+    sizes = []
+    for name, more in (("pixels", []), ("both", lesions)):
+        draw_reliability(pixels, more, tmp_path / f"{name}.png")
+        with PilImage.open(tmp_path / f"{name}.png") as picture:
+            sizes.append(picture.size)
+            assert np.asarray(picture.convert("L")).std() > 5
+    assert sizes[1][0] == 2 * sizes[0][0]

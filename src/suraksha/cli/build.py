@@ -19,11 +19,12 @@ from suraksha.runtime.bundle import SUFFIX
 from suraksha.runtime.card import NOT_STATED
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.config import TrainConfig, list_recipes, load_recipe
+from suraksha.train.curves import draw_reliability
 from suraksha.train.evaluate import evaluate
 from suraksha.train.export import FLOAT_BITS, ExportOptions, export
 from suraksha.train.fit import train
 from suraksha.train.report import PARTS, TEST, markdown_table, write_evaluation
-from suraksha.train.run import open_run
+from suraksha.train.run import Run, open_run
 
 
 def add_models(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +123,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
     out: Path = options.out or default
     written = write_evaluation(found, out)
+    told = () if isinstance(model, Run) else model.card.trust_metrics.get("lesion_bins", ())
+    bins = found.calibration.to_dict()["bins"]
+    draw_reliability(bins, told if options.part == TEST else (), out / "reliability.png")
     text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
     print(written.record if options.json else text)
     return 0

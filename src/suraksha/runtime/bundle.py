@@ -35,7 +35,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "644575e43bad51be58a0e2cf383944ea884619bd0135b0c7a8202838a663ca8c"}
+    {"suraksha-lite": "f8f4313ab7937a930d654dee90377fd362aaa294e0248f12dcc3ac2fa01d91ce"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suraksha.files import promote
 from suraksha.models.diagram import new_figure
@@ -72,6 +72,44 @@ def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
         f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.least_area:g} %, any lesion "
         f"{rule.lesion:g}; {lesions} lesion pictures, {found.normals} normals"
     )
+    save_figure(figure, path)
+
+
+def draw_reliability(
+    pixels: Sequence[Mapping[str, Any]],
+    lesions: Sequence[Mapping[str, Any]],
+    path: Path,
+) -> None:
+    """Reliability diagrams of pixels and lesions, as a PNG (whole or not at all).
+
+    A bar is the share that is lesion (or right) where that much was told; on the diagonal the two
+    agree.
+
+    Args:
+        pixels: Bins of `suraksha.metrics.calibration`, with ``mean_probability`` and ``observed``.
+        lesions: Bins of `suraksha.train.trust`, with ``mean_confidence``; may be empty.
+        path: Where to write.
+    """
+    wanted = [("pixels", "probability of a pixel", "share that is lesion", pixels, "probability")]
+    if lesions:
+        title, share = "confidence of a lesion", "share with Dice 0.5 or more"
+        wanted.append(("lesions", title, share, lesions, "confidence"))
+    figure = new_figure(5 * len(wanted), 4.6)
+    for axes, (kind, told, share, bins, key) in zip(
+        figure.subplots(1, len(wanted), squeeze=False)[0], wanted, strict=True
+    ):
+        for one in (one for one in bins if one.get("observed") is not None):
+            width = one["high"] - one["low"]
+            axes.bar(one["low"], one["observed"], width, align="edge", alpha=0.5, color="C0")
+            axes.plot(one[f"mean_{key}"], one["observed"], "ko", markersize=4)
+            if kind == "lesions":
+                text = f"{one['lesions']}"
+                axes.text(one["low"] + width / 2, 0.02, text, ha="center", fontsize=8)
+        axes.plot((0, 1), (0, 1), "--", color="grey")
+        axes.set_xlabel(told)
+        axes.set_ylabel(share)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
     save_figure(figure, path)
 
 
