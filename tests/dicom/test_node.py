@@ -129,7 +129,7 @@ def test_a_hostile_socket_does_no_harm(start, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "uid", ["../../../../etc/passwd", "/etc/passwd", "1.2\0.3", "9" * 200, "' OR 1=1 --", ""]
+    "uid", ["../../../../etc/passwd", "/etc/passwd", "1.2\0.3", "9" * 200, "' OR 1=1 --"]
 )
 def test_a_uid_that_is_a_trick_stays_in_the_spool(start, tmp_path, uid):
     node, spool, queue = start()
@@ -137,7 +137,7 @@ def test_a_uid_that_is_a_trick_stays_in_the_spool(start, tmp_path, uid):
     try:
         status = store_raw(node.port, encoded(header()), uid=uid)
     except ValueError:  # pynetdicom does not send it
-        assert len(uid) > 64 or not uid
+        assert len(uid) > 64
     assert status != 0
     assert {p.name for p in tmp_path.iterdir()} == {"spool"}
     assert list((spool.folder / "pictures").iterdir()) == []

@@ -1,5 +1,6 @@
 """Pictures in, SEG and SR out, between real DICOM applications."""
 
+import gc
 import subprocess
 import threading
 from io import BytesIO
@@ -208,6 +209,7 @@ def test_a_peer_that_is_not_there_or_another_one(own_network, tmp_path):
         DicomDestination(Peer("ANY", "127.0.0.1", 4), SendOptions(timeout_s=2)).send(paths)
     with Orthanc(tmp_path / "orthanc"), pytest.raises(PeerError, match="refused"):
         DicomDestination(Peer("WRONG", "127.0.0.1", DICOM), SendOptions()).send(paths)
+    gc.collect()
 
 
 @pytest.fixture

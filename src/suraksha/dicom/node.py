@@ -14,11 +14,12 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
-from suraksha.dicom.bounds import BoundedServer, Bounds
+from suraksha.dicom.bounds import Bounds
 from suraksha.dicom.commitment import Commitments
 from suraksha.dicom.jobs import State, job_id
 from suraksha.dicom.peer import check_title
 from suraksha.dicom.queue import Queue
+from suraksha.dicom.server import BoundedServer
 from suraksha.dicom.spool import Spool
 from suraksha.dicom.tls import Tls
 from suraksha.errors import InputError, UsageError
@@ -165,7 +166,8 @@ class Node:
     def _store(self, event: Any) -> int:  # noqa: ANN401 - an event of pynetdicom
         """Answer C-STORE; never by an exception, whose text could tell of a patient."""
         try:
-            status, outcome = self._take(event)
+            with event.assoc._server.handled(event.assoc, len(event.request.DataSet.getbuffer())):
+                status, outcome = self._take(event)
         except InputError:
             status, outcome = NOT_UNDERSTOOD, "refused"
         except (OSError, sqlite3.Error):

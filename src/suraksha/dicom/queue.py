@@ -197,7 +197,8 @@ class Queue:
         with self._change() as db:
             done = db.execute(
                 "UPDATE jobs SET state = stage, attempts = 0, failures = 0, begun = 0, "
-                "next_try = 0, lease_until = 0, received = ? WHERE state = ? AND (? IS NULL OR id = ?)",
+                "next_try = 0, lease_until = 0, received = ? "
+                "WHERE state = ? AND (? IS NULL OR id = ?)",
                 (self._clock(), State.DEAD, job, job),
             )
             return int(done.rowcount)
