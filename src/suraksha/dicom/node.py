@@ -27,6 +27,8 @@ from suraksha.imaging.guard import SOP_CLASSES, TRANSFER_SYNTAXES, guard
 
 SUCCESS, OUT_OF_RESOURCES, MISMATCH, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xA900, 0xC000
 MAX_UID = 64
+# seconds in which a connection must ask for an association
+REQUEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,8 @@ def _entity(options: NodeOptions) -> Any:  # noqa: ANN401 - an AE of pynetdicom
     entity, bounds = AE(ae_title=options.title), options.bounds
     entity.maximum_associations = bounds.associations
     entity.maximum_pdu_size = bounds.pdu_bytes
-    entity.acse_timeout = entity.dimse_timeout = bounds.pdu_s
+    entity.dimse_timeout = bounds.pdu_s
+    entity.acse_timeout = min(bounds.pdu_s, REQUEST_S)
     entity.network_timeout = bounds.idle_s
     entity.require_called_aet = True
     entity.require_calling_aet = list(options.allowed)

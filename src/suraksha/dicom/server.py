@@ -102,7 +102,10 @@ class BoundedServer(ThreadedAssociationServer):  # type: ignore[misc]
             self.held.pop(-id(association), None)
 
     def unbound(self, association: Association) -> None:
-        """Forget an association."""
+        """Forget an association; one that still waits for its request ends now."""
+        if association.requestor.primitive is None:  # else its thread would wait for the timeout
+            association.dul.to_user_queue.put(None)
+        association.dimse.message = None  # what arrived of an object goes now, not with the cycle
         self._open.pop(id(association), None)
         self.held.pop(id(association), None)
 
