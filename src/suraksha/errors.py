@@ -4,6 +4,7 @@ SurakshaError
  |- UsageError     the caller asked for something that cannot be (exit code 2)
  |   `- UnknownNameError   a name that no table holds
  |- InputError     a picture, mask or file that cannot be used
+ |   |- UnreadableError    a file that holds no picture that can be read
  |   `- UnsuitableError    a picture that is no ultrasound
  |- DataError      a data set, cache, list or split that is broken or does not match
  |- BundleError    a bundle that is damaged, altered or too new
@@ -66,6 +67,13 @@ class UnknownNameError(UsageError):
 
 class InputError(SurakshaError):
     """A picture, mask or file that cannot be used."""
+
+
+class UnreadableError(InputError):
+    """A file that holds no picture that can be read."""
+
+    def __init__(self, path: object, why: str, fix: str) -> None:
+        super().__init__(f"cannot read '{path}'", why, fix)
 
 
 class UnsuitableError(InputError):

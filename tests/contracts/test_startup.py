@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image as PilImage
+
+from suraksha.imaging.phantom import sample_phantom
 
 BUILD = ("torch", "lightning", "monai", "kornia", "ray", "matplotlib", "sklearn")
 BUILD_ROOMS = ("suraksha.data", "suraksha.models", "suraksha.train")
@@ -46,7 +47,7 @@ def test_every_public_name_is_there_and_no_other():
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "picture.png"
-    PilImage.fromarray(np.full((40, 50), 90, np.uint8)).save(path)
+    PilImage.fromarray(sample_phantom(4, 1).image.pixels).save(path)
     return path
 
 

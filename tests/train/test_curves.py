@@ -53,7 +53,7 @@ def test_reliability_is_drawn_with_and_without_lesions(tmp_path):
     lesions = [{"low": 0.8, "high": 1.0, "mean_confidence": 0.95, "observed": 0.9, "lesions": 40}]
     sizes = []
     for name, more in (("pixels", []), ("both", lesions)):
-        draw_reliability(pixels, more, tmp_path / f"{name}.png")
+        draw_reliability(pixels, tmp_path / f"{name}.png", lesions=more)
         with PilImage.open(tmp_path / f"{name}.png") as picture:
             sizes.append(picture.size)
             assert np.asarray(picture.convert("L")).std() > 5

@@ -58,12 +58,14 @@ def test_tempering_divides_the_logits():
 def test_an_answer_knows_which_regions_are_right():
     truth = disc(30, 20, 10)
     marked = disc(30, 21, 10) | disc(15, 65, 6)
-    found = answer(case(truth, marked), 0.5, PresenceRule())
+    found = answer(case(truth, marked), threshold=0.5, rule=PresenceRule())
     assert [region.right for region in found.regions] == [True, False]
     assert not found.poor
-    assert answer(case(np.zeros(SHAPE, bool), marked), 0.5, PresenceRule()).poor
-    assert not answer(case(np.zeros(SHAPE, bool), marked & False), 0.5, PresenceRule()).poor
-    assert answer(case(truth, disc(15, 65, 6)), 0.5, PresenceRule()).poor
+    assert answer(case(np.zeros(SHAPE, bool), marked), threshold=0.5, rule=PresenceRule()).poor
+    assert not answer(
+        case(np.zeros(SHAPE, bool), marked & False), threshold=0.5, rule=PresenceRule()
+    ).poor
+    assert answer(case(truth, disc(15, 65, 6)), threshold=0.5, rule=PresenceRule()).poor
 
 
 def test_confidence_approaches_the_share_that_is_right():

@@ -125,7 +125,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = write_evaluation(found, out)
     told = () if isinstance(model, Run) else model.card.trust_metrics.get("lesion_bins", ())
     bins = found.calibration.to_dict()["bins"]
-    draw_reliability(bins, told if options.part == TEST else (), out / "reliability.png")
+    draw_reliability(bins, out / "reliability.png", lesions=told if options.part == TEST else ())
     text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
     print(written.record if options.json else text)
     return 0

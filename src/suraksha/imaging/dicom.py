@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.core import Image, Spacing
-from suraksha.errors import InputError
+from suraksha.errors import InputError, UnreadableError
 from suraksha.imaging.calibration import calibrate
 from suraksha.imaging.coded import decode
 from suraksha.imaging.guard import EXPORT, NATIVE, Guarded, frame_bytes, guard, number, quiet
-from suraksha.imaging.read import DECODER_ERRORS, one_line, refusal
+from suraksha.imaging.read import DECODER_ERRORS, one_line
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -108,7 +108,7 @@ class DicomFile:
             InputError: No such frame, or one that cannot be decoded.
         """
         if not 0 <= frame < self.frames:
-            raise refusal(
+            raise UnreadableError(
                 self.path,
                 f"frame {frame} was asked for and it has {self.frames}",
                 f"Give 0 to {self.frames - 1}",
@@ -132,12 +132,12 @@ class DicomFile:
                 given += 1
         except DECODER_ERRORS as error:
             why = f"its pixel data are damaged ({one_line(error)})"
-            raise refusal(self.path, why, EXPORT) from error
+            raise UnreadableError(self.path, why, EXPORT) from error
         if given < self.frames:
             raise self._short(given)
 
-    def _short(self, index: int) -> Exception:
-        return refusal(
+    def _short(self, index: int) -> UnreadableError:
+        return UnreadableError(
             self.path, f"it tells of {self.frames} frames and ends after {index}", EXPORT
         )
 
@@ -174,7 +174,7 @@ class DicomFile:
         except DECODER_ERRORS as error:
             which = f"frame {index + 1} of it" if known.frames > 1 else "it"
             why = f"{which} cannot be decoded ({one_line(error)})"
-            raise refusal(self.path, why, EXPORT) from error
+            raise UnreadableError(self.path, why, EXPORT) from error
         return self._calibrated(pixels, index)
 
     def _calibrated(self, pixels: NDArray[Any], index: int) -> Image:
@@ -199,4 +199,4 @@ def _per_second(milliseconds: Any) -> float:  # noqa: ANN401 - a DS of pydicom
 
 def is_cine(header: Dataset) -> bool:
     """Whether a header is of a file of several frames."""
-    return number(header, "NumberOfFrames", 1) > 1
+    return number(header, "NumberOfFrames", missing=1) > 1

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from suraksha.errors import MissingExtraError
-from suraksha.imaging.read import DECODER_ERRORS, check_is_file, one_line, refusal
+from suraksha.errors import MissingExtraError, UnreadableError
+from suraksha.imaging.read import DECODER_ERRORS, check_is_file, one_line
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -113,11 +113,15 @@ def guard(path: Path) -> Guarded:
         with path.open("rb") as stream, quiet():
             return _guarded(path, stream)
     except PermissionError as error:
-        raise refusal(path, "there is no permission to read it", "Change its rights") from error
+        raise UnreadableError(
+            path, "there is no permission to read it", "Change its rights"
+        ) from error
     except RecursionError as error:
-        raise refusal(path, "its header is nested too deep", EXPORT) from error
+        raise UnreadableError(path, "its header is nested too deep", EXPORT) from error
     except errors as error:
-        raise refusal(path, f"its DICOM header is damaged ({one_line(error)})", EXPORT) from error
+        raise UnreadableError(
+            path, f"its DICOM header is damaged ({one_line(error)})", EXPORT
+        ) from error
 
 
 @contextmanager
@@ -148,9 +152,11 @@ def _guarded(path: Path, stream: BinaryIO) -> Guarded:
 
     size = os.fstat(stream.fileno()).st_size
     if size > MAX_FILE:
-        raise refusal(path, f"it is larger than {MAX_FILE >> 20} MiB", "Send a shorter clip")
+        raise UnreadableError(
+            path, f"it is larger than {MAX_FILE >> 20} MiB", "Send a shorter clip"
+        )
     if stream.read(132)[128:] != b"DICM":
-        raise refusal(path, "it is not a DICOM file", EXPORT)
+        raise UnreadableError(path, "it is not a DICOM file", EXPORT)
     meta = read_dataset(_bounded(stream), False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
     _check_meta(path, meta)
     stream.seek(0)
@@ -169,7 +175,7 @@ def _bounded(stream: BinaryIO) -> BinaryIO:
 def _check_meta(path: Path, meta: Dataset) -> None:
     syntax = str(meta.get("TransferSyntaxUID", "none"))
     if syntax not in TRANSFER_SYNTAXES:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"its DICOM transfer syntax ({syntax}) is not taken",
             "Send it as Explicit VR Little Endian, RLE, JPEG, JPEG-LS or JPEG 2000",
@@ -205,21 +211,21 @@ def _check_shape(path: Path, header: Dataset) -> tuple[int, int, int]:
     """(rows, columns, frames), each plausible."""
     sop_class = str(header.get("SOPClassUID", "none"))
     if sop_class not in SOP_CLASSES:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"its SOP class {sop_class} is no ultrasound and no Secondary Capture",
             "Send US Image, US Multi-frame or Secondary Capture",
         )
     rows, columns = number(header, "Rows"), number(header, "Columns")
-    frames = number(header, "NumberOfFrames", 1)
+    frames = number(header, "NumberOfFrames", missing=1)
     if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE and 0 < frames <= MAX_FRAMES):
-        raise refusal(
+        raise UnreadableError(
             path,
             f"it tells of {frames} frames of {rows} x {columns} pixels",
             f"At most {MAX_FRAMES} frames and {MAX_SIDE} pixels a side are taken",
         )
     if rows * columns > MAX_FRAME_PIXELS:
-        raise refusal(
+        raise UnreadableError(
             path, f"a frame has more than {MAX_FRAME_PIXELS} pixels", "Crop it to the scan"
         )
     return rows, columns, frames
@@ -229,18 +235,18 @@ def _check_length(path: Path, header: Dataset, *, shape: tuple[int, int, int], r
     """Refuse pixel data that are shorter than what the header tells of."""
     rows, columns, frames = shape
     if rest < 8:
-        raise refusal(path, "it holds no pixel data", EXPORT)
+        raise UnreadableError(path, "it holds no pixel data", EXPORT)
     syntax = header.file_meta.TransferSyntaxUID
     needed = frames * frame_bytes(header, rows * columns) if syntax in NATIVE else 8 * frames
     if rest - 8 < needed:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"its pixel data are cut off: {needed} bytes are needed, {rest - 8} are there",
             EXPORT,
         )
 
 
-def number(dataset: Dataset, name: str, missing: int = 0) -> int:
+def number(dataset: Dataset, name: str, *, missing: int = 0) -> int:
     """A whole number of a header; ``missing`` where it is not there or empty.
 
     Raises:
@@ -261,7 +267,7 @@ def frame_bytes(header: Dataset, pixels: int) -> int:
     Raises:
         ValueError: Bits or samples that no ultrasound picture has.
     """
-    bits, samples = number(header, "BitsAllocated"), number(header, "SamplesPerPixel", 1)
+    bits, samples = number(header, "BitsAllocated"), number(header, "SamplesPerPixel", missing=1)
     if bits not in (8, 16) or samples not in (1, 3):
         raise ValueError(f"{samples} samples of {bits} bits a pixel are not taken")
     if header.get("PhotometricInterpretation") == "YBR_FULL_422":

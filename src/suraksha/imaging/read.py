@@ -19,7 +19,7 @@ from PIL import Image as PilImage
 from PIL import ImageOps
 
 from suraksha.core import Image, Spacing
-from suraksha.errors import InputError
+from suraksha.errors import UnreadableError
 
 MAX_PIXELS = 64_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
@@ -53,11 +53,6 @@ DECODER_ERRORS = (
 )  # fmt: skip
 
 
-def refusal(path: Path, why: str, fix: str) -> InputError:
-    """The error of a file that cannot be read, why, and what to do."""
-    return InputError(f"cannot read '{path}'", why, fix)
-
-
 def one_line(error: BaseException) -> str:
     """What an error says, in one line of at most 160 characters."""
     return " ".join(str(error).split()).rstrip(".")[:160] or type(error).__name__
@@ -72,30 +67,32 @@ def check_is_file(path: Path) -> None:
     if path.is_file():
         return
     if not path.exists():
-        raise refusal(path, "there is no such file", "Check the name and the folder")
+        raise UnreadableError(path, "there is no such file", "Check the name and the folder")
     kind = "a folder" if path.is_dir() else "not a regular file"
-    raise refusal(path, f"it is {kind}", "Give the picture file itself")
+    raise UnreadableError(path, f"it is {kind}", "Give the picture file itself")
 
 
 def _check_head(path: Path, head: bytes) -> None:
     """Refuse what is empty or plainly something else."""
     if not head:
-        raise refusal(path, "the file is empty", "Copy or export the picture again")
+        raise UnreadableError(path, "the file is empty", "Copy or export the picture again")
     if head.startswith(_OURS):
         return
     for offset, magic, what in _OTHERS:
         if head[offset : offset + len(magic)] == magic:
-            raise refusal(path, f"it is {what}", "Export the picture as PNG")
-    raise refusal(
+            raise UnreadableError(path, f"it is {what}", "Export the picture as PNG")
+    raise UnreadableError(
         path, f"it is not a picture of a known kind ({', '.join(FORMATS)})", "Save it as PNG"
     )
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:
     if min(size) < 1:
-        raise refusal(path, f"it has {size[0]} x {size[1]} pixels", "Export the picture again")
+        raise UnreadableError(
+            path, f"it has {size[0]} x {size[1]} pixels", "Export the picture again"
+        )
     if size[0] * size[1] > MAX_PIXELS:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"it has {size[0]} x {size[1]} pixels, more than {MAX_PIXELS} in all",
             "Crop it to the scan or scale it down",
@@ -107,7 +104,7 @@ def _select_frame(path: Path, picture: PilImage.Image, frame: int) -> None:
         return
     count = int(getattr(picture, "n_frames", 1))
     if not 0 <= frame < count:
-        raise refusal(
+        raise UnreadableError(
             path, f"frame {frame} was asked for and it has {count}", f"Give 0 to {count - 1}"
         )
     picture.seek(frame)
@@ -120,7 +117,7 @@ def _channels(path: Path, picture: PilImage.Image) -> NDArray[Any]:
         has_alpha = mode == "P" and "transparency" in picture.info
         picture = picture.convert("RGBA" if has_alpha else _CONVERT[mode])
     elif mode not in _AS_THEY_ARE:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"its pixels are of Pillow's mode {mode}, of which the range is not known",
             "Save it as 8 or 16 bit grey or RGB",
@@ -129,7 +126,7 @@ def _channels(path: Path, picture: PilImage.Image) -> NDArray[Any]:
     if pixels.dtype == np.uint8:
         return pixels
     if pixels.min() < 0 or pixels.max() > np.iinfo(np.uint16).max:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"its values {pixels.min()} to {pixels.max()} do not fit in 16 bit",
             "Save it as 8 or 16 bit grey or RGB",
@@ -172,15 +169,19 @@ def _read(path: Path, frame: int) -> NDArray[Any]:
         check_is_file(path)
         return _decode(path, frame)
     except PermissionError as error:
-        raise refusal(path, "there is no permission to read it", "Change its rights") from error
+        raise UnreadableError(
+            path, "there is no permission to read it", "Change its rights"
+        ) from error
     except MemoryError as error:
-        raise refusal(path, "there is not enough memory", "Scale the picture down") from error
+        raise UnreadableError(
+            path, "there is not enough memory", "Scale the picture down"
+        ) from error
     except PilImage.DecompressionBombError as error:
-        raise refusal(
+        raise UnreadableError(
             path, f"it has more than {MAX_PIXELS} pixels ({one_line(error)})", "Scale it down"
         ) from error
     except DECODER_ERRORS as error:
-        raise refusal(
+        raise UnreadableError(
             path,
             f"it is damaged, truncated or of an unusual kind ({one_line(error)})",
             "Copy or export the picture again, best as PNG",
@@ -272,7 +273,7 @@ def read_mask(path: PathLike) -> NDArray[np.bool_]:
     half = (int(np.iinfo(pixels.dtype).max) + 1) // 2
     mask: NDArray[np.bool_] = pixels >= half
     if pixels.any() and not mask.any():
-        raise refusal(
+        raise UnreadableError(
             file,
             f"as a mask it is neither empty nor marked: its greatest value is {pixels.max()}",
             f"Write lesions as {np.iinfo(pixels.dtype).max} and the rest as 0",

@@ -76,9 +76,7 @@ def draw_trade(found: PresenceFit, path: Path, *, title: str) -> None:
 
 
 def draw_reliability(
-    pixels: Sequence[Mapping[str, Any]],
-    lesions: Sequence[Mapping[str, Any]],
-    path: Path,
+    pixels: Sequence[Mapping[str, Any]], path: Path, *, lesions: Sequence[Mapping[str, Any]] = ()
 ) -> None:
     """Reliability diagrams of pixels and lesions, as a PNG (whole or not at all).
 
@@ -87,8 +85,8 @@ def draw_reliability(
 
     Args:
         pixels: Bins of `suraksha.metrics.calibration`, with ``mean_probability`` and ``observed``.
-        lesions: Bins of `suraksha.train.trust`, with ``mean_confidence``; may be empty.
         path: Where to write.
+        lesions: Bins of `suraksha.train.trust`, with ``mean_confidence``; empty leaves them out.
     """
     wanted = [("pixels", "probability of a pixel", "share that is lesion", pixels, "probability")]
     if lesions:

@@ -26,7 +26,7 @@ from suraksha.models.zoo import find_model, model_options
 from suraksha.runtime.bundle import bundle_path, sha256_of, write_bundle
 from suraksha.runtime.card import NOT_STATED, Card
 from suraksha.runtime.engines import create_engine
-from suraksha.train.evaluate import network_teller, score
+from suraksha.train.evaluate import Tell, network_teller, score
 from suraksha.train.outputs import AllOutputs, outputs_of
 from suraksha.train.quantise import check_cost, quantise, teller_of
 from suraksha.train.run import Run, training_facts
@@ -234,22 +234,30 @@ def export(
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
         tell = teller_of(card, model)
-    found = score(tell, samples, name=card.name, threshold=card.threshold, rule=card.presence)
+    scored = _scored(run, card, samples=samples, tell=tell)
     card = replace(
-        card,
-        trust_metrics=trust_metrics(card, samples, tell=tell),
+        scored,
         limits=limits_of(dataset),
         training={"dataset": name_of(dataset), **card.training},
         licence=options.licence,
         model_sha256=sha256_of(model),
         parity=parity,
-        metrics=found.to_dict()["models"][card.name],
-        calibration=found.calibration.to_dict(),
-        class_metrics=_class_metrics(run, found.classes),
         metrics_grid=grid_of(data),
     )
     write_bundle(path, model, card=card)
     return card
+
+
+def _scored(run: Run, card: Card, *, samples: Sequence[Sample], tell: Tell) -> Card:
+    """The card with what the test pictures show."""
+    found = score(tell, samples, name=card.name, threshold=card.threshold, rule=card.presence)
+    return replace(
+        card,
+        trust_metrics=trust_metrics(card, samples, tell=tell),
+        metrics=found.to_dict()["models"][card.name],
+        calibration=found.calibration.to_dict(),
+        class_metrics=_class_metrics(run, found.classes),
+    )
 
 
 def _in_8_bits(run: Run, model: bytes, *, card: Card, data: str | Path) -> tuple[bytes, Card]:

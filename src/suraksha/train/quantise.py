@@ -60,7 +60,7 @@ def quantise(model: bytes, pictures: Sequence[Sample], *, preparation: Preparati
             quantize_static(
                 str(ready),
                 str(made),
-                _Reader(_batches(chosen, preparation)),
+                _reader(_batches(chosen, preparation)),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -78,23 +78,15 @@ def _batches(
         yield {"picture": prepare(sample.image, preparation)}
 
 
-class _Reader:
+def _reader(batches: Iterator[dict[str, NDArray[np.float32]]]) -> Any:  # noqa: ANN401
     """What ONNX Runtime takes its calibration pictures from."""
+    from onnxruntime.quantization import CalibrationDataReader
 
-    def __init__(self, batches: Iterator[dict[str, NDArray[np.float32]]]) -> None:
-        self._batches = batches
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            return next(batches, None)
 
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        return next(self._batches, None)
-
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        return self._batches
-
-    def __next__(self) -> dict[str, NDArray[np.float32]]:
-        return next(self._batches)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        raise NotImplementedError  # only calibration in strides asks for it
+    return Reader()
 
 
 def teller_of(card: Card, model: bytes) -> Tell:

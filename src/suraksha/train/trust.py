@@ -74,7 +74,7 @@ def fit_trust(
     temperature = fit_pixel_temperature(cases)
     cooled = [replace(case, told=tempered(case.told, temperature)) for case in cases]
     changed = replace(rule, peak=tempered_peak(rule.peak, temperature))
-    answers = [answer(case, threshold, changed) for case in cooled]
+    answers = [answer(case, threshold=threshold, rule=changed) for case in cooled]
     regions = [region for one in answers for region in one.regions]
     intercept, slope = _platt(regions)
     plain = Trust(temperature, intercept, slope)
@@ -160,7 +160,7 @@ class TrustAnswer:
         return low or (not told and self.lesion >= trust.review_unseen)
 
 
-def answer(case: TrustCase, threshold: float, rule: PresenceRule) -> TrustAnswer:
+def answer(case: TrustCase, *, threshold: float, rule: PresenceRule) -> TrustAnswer:
     """What is marked on a picture, and whether that is right.
 
     Args:

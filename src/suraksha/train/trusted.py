@@ -87,6 +87,6 @@ def trust_metrics(card: Card, samples: Sequence[Sample], *, tell: Tell) -> dict[
         tell: The network, at the card's temperature.
     """
     cases = [TrustCase(one.image, tell(one.image), one.truth) for one in samples]
-    answers = [answer(case, card.threshold, card.presence) for case in cases]
+    answers = [answer(case, threshold=card.threshold, rule=card.presence) for case in cases]
     refused = sum(bool(unlike(one.image, card.trust.looks)) for one in samples)
     return {"pictures": len(cases), "refused": refused, **measured(answers, card.trust)}
