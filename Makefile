@@ -13,7 +13,7 @@ help:
 	@echo "make demo   segment the sample pictures, without torch"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make check  lint, types and import contracts alone"
-	@echo "make trial  the long trials: kills and resumes, ten minutes of live video"
+	@echo "make trial  the long trials: kills, live video, load, requests at random"
 
 # $(1) = folder, $(2) = what to install
 define environment
@@ -49,6 +49,9 @@ test: check
 trial: $(TEST)/ready
 	$(TEST)/bin/python trials/kill_and_resume.py
 	$(TEST)/bin/python trials/live.py
+	$(TEST)/bin/python trials/node_kills.py
+	$(TEST)/bin/python trials/web_load.py
+	$(TEST)/bin/python trials/web_schemathesis.py
 
 clean:
 	rm -rf $(DEMO) $(TEST) demo dist build

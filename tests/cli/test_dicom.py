@@ -3,43 +3,15 @@
 import json
 import subprocess
 import sys
-from importlib import util
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
 
 from suraksha.cli.app import main
 from suraksha.dicom.jobs import State
 from suraksha.dicom.queue import Queue
 
 MAKE = Path(__file__).resolve().parents[1] / "dicom" / "make.py"
-
-
-@pytest.fixture(scope="module")
-def make():
-    spec = util.spec_from_file_location("dicom_make", MAKE)
-    module = util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_pictures_in_seg_and_sr_out(make, tmp_path, capsys):
-    paths = make.us_files(tmp_path / "in", 4)
-    (tmp_path / "in" / "notes.txt").write_text("no DICOM")
-    out = tmp_path / "out"
-    assert main(["dicom", "write", str(tmp_path / "in"), "--out", str(out), "--json"]) == 1
-    told = capsys.readouterr()
-    records = [json.loads(line) for line in told.out.splitlines()]
-    assert [record["image"] for record in records if "error" in record] == [
-        str(tmp_path / "in" / "notes.txt")
-    ]
-    assert "Research use only" in told.err
-    names = sorted(path.name for path in out.iterdir())
-    expected = [f"us-000{n}-{kind}.dcm" for n in range(4) for kind in ("seg", "sr")]
-    assert names == [name for name in expected if name != "us-0003-seg.dcm"]  # without a lesion
-    source, seg = dcmread(paths[0]), dcmread(out / "us-0000-seg.dcm")
-    assert (seg.Modality, seg.StudyInstanceUID) == ("SEG", source.StudyInstanceUID)
 
 
 def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
@@ -85,7 +57,6 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
         (["watch", "http://pacs.example/dicom-web", "--spool", "{}"], 2, "--unencrypted"),
         (["send", "{}", "--to", "A@127.0.0.1:1"], 1, "nothing to send"),
         (["queue", "--spool", "{}/none"], 1, "no queue"),
-        (["write", "{}", "--out", "{}/out"], 1, "nothing to do"),
     ],
 )
 def test_wrong_use_is_explained(tmp_path, capsys, words, code, told):

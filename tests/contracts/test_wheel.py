@@ -39,7 +39,9 @@ def wheel(tmp_path_factory):
 
 def test_it_holds_the_data_files(wheel):
     names = set(wheel.namelist())
-    wanted = {"suraksha/py.typed", "suraksha/data/clean_folds.csv"}
+    wanted = {"suraksha/py.typed", "suraksha/data/clean_folds.csv", "suraksha/dicom/ps315.csv"}
+    static = REPO / "src" / "suraksha" / "web" / "static"
+    wanted |= {f"suraksha/web/static/{path.name}" for path in static.iterdir()}
     wanted |= {f"suraksha/bundles/{name}.busi" for name in BUNDLES}
     wanted |= {f"suraksha/recipes/{name}.toml" for name in list_recipes()}
     assert wanted <= names

@@ -44,7 +44,7 @@ COMMANDS = (
     Command("segment", "suraksha.cli.use", "find and measure lesions in pictures"),
     Command("live", "suraksha.cli.live", "answer a video or camera as it runs"),
     Command("serve", "suraksha.cli.serve", "a page and an HTTP interface on this computer"),
-    Command("dicom", "suraksha.cli.dicom", "listen, watch, send, anonymize, and write SEG and SR"),
+    Command("dicom", "suraksha.cli.dicom", "a node: take pictures, send results; anonymize"),
     Command("info", "suraksha.cli.use", "version, bundles, engines and extras"),
     Command("data", "suraksha.cli.data", "check, pack, fetch or make a data set"),
     Command("models", "suraksha.cli.build", "list the networks"),

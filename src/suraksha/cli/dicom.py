@@ -12,7 +12,6 @@ ACTIONS = (
     Command("watch", "suraksha.cli.dicom_node", "the same beside a DICOMweb archive"),
     Command("send", "suraksha.cli.dicom_send", "send DICOM files, and make sure they arrived"),
     Command("queue", "suraksha.cli.dicom_send", "what waits, and dead letters; try them again"),
-    Command("write", "suraksha.cli.dicom_files", "DICOM pictures in, SEG and SR files out"),
     Command("anonymize", "suraksha.cli.dicom_files", "copies of pictures that name no patient"),
 )
 

@@ -1,4 +1,4 @@
-"""The actions ``write`` and ``anonymize``: DICOM files in, DICOM files out."""
+"""The action ``anonymize``: DICOM files in, DICOM files out."""
 
 from __future__ import annotations
 
@@ -9,53 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from suraksha.cli.results import output_names
-from suraksha.cli.use import add_bundle, load_chosen
 from suraksha.errors import InputError, SurakshaError
-from suraksha.files import write_bytes
 
-KINDS = ("SEG", "SR", "SC", "RTSTRUCT")
 SECRET_BYTES = 32
-
-
-def add_write(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``write``."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM files, folders")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument(
-        "--kinds", nargs="+", choices=KINDS, default=KINDS[:2], help="default: SEG SR"
-    )
-    add_bundle(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON lines")
-
-
-def run_write(options: argparse.Namespace) -> int:
-    """Segment DICOM files and write objects about them; 1 if any of them failed.
-
-    A picture without a lesion gets no SEG. Of a cine, the frame with the largest lesion is told of.
-    """
-    from suraksha.dicom.objects import key_result, object_bytes
-    from suraksha.imaging.dicom import DicomFile
-
-    paths, failed = _found(options.paths), 0
-    segment = load_chosen(options)
-    for path, name in zip(paths, output_names(paths), strict=True):
-        record: dict[str, Any] = {"image": str(path)}
-        try:
-            result = key_result(DicomFile(path), segment)
-            kinds = [k for k in options.kinds if result.lesions or k in ("SR", "SC")]
-            made = {kind: object_bytes(result, kind) for kind in kinds}
-        except SurakshaError as error:
-            failed += 1
-            _print(options, record | {"error": str(error)})
-            continue
-        for kind, content in made.items():
-            write_bytes(options.out / f"{name}-{kind.lower()}.dcm", content)
-        record["lesions"] = len(result.lesions)
-        record["written"] = [f"{name}-{kind.lower()}.dcm" for kind in made]
-        _print(options, record)
-    print(f"written: {options.out}. {segment.card.name}. Research use only.", file=sys.stderr)
-    return int(failed > 0)
 
 
 def add_anonymize(parser: argparse.ArgumentParser) -> None:
