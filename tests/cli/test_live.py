@@ -89,7 +89,7 @@ def test_a_corrupt_frame_and_other_sizes_stop_nothing(live, tmp_path):
     assert code == 0
     assert (report["answered"], report["unreadable"]) == (5, 1)
     assert "f2.png" in report["last_error"]
-    assert "1 frames: cannot read" in told.err
+    assert "1 frames without an answer: cannot read" in told.err
     assert sorted({int(row["frame"]) for row in rows}) == [0, 1, 3, 4, 5]
 
 

@@ -110,8 +110,8 @@ def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_pat
     assert frames == {record["frame"]}
 
 
-def test_a_picture_that_is_no_dicom_gets_no_seg(tmp_path, capsys):
-    PilImage.fromarray(np.full((60, 80), 90, np.uint8)).save(tmp_path / "a.png")
+def test_a_picture_that_is_no_dicom_gets_no_seg(make_dicom, tmp_path):
+    PilImage.fromarray(make_dicom.picture()).save(tmp_path / "a.png")
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
     assert "did not come from a DICOM file" in records(out)[0]["error"]

@@ -123,9 +123,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
     default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
     out: Path = options.out or default
     written = write_evaluation(found, out)
-    told = () if isinstance(model, Run) else model.card.trust_metrics.get("lesion_bins", ())
-    bins = found.calibration.to_dict()["bins"]
-    draw_reliability(bins, out / "reliability.png", lesions=told if options.part == TEST else ())
+    if not isinstance(model, Run):
+        told = model.card.trust_metrics.get("lesion_bins", ()) if options.part == TEST else ()
+        bins = found.calibration.to_dict()["bins"]
+        draw_reliability(bins, out / "reliability.png", lesions=told)
     text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
     print(written.record if options.json else text)
     return 0

@@ -203,7 +203,7 @@ def export(
     options: ExportOptions = PLAIN,
     progress: Callable[[Sequence[Any]], Iterable[Any]] | None = None,
 ) -> Card:
-    """Score a run on its test part and write its bundle, only if ONNX Runtime answers as torch.
+    """Score a run on its test part and write its bundle, if ONNX Runtime answers as torch.
 
     Args:
         run: A finished run.
@@ -234,9 +234,8 @@ def export(
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
         tell = teller_of(card, model)
-    scored = _scored(run, card, samples=samples, tell=tell)
     card = replace(
-        scored,
+        _scored(run, card, samples=samples, tell=tell),
         limits=limits_of(dataset),
         training={"dataset": name_of(dataset), **card.training},
         licence=options.licence,
