@@ -17,6 +17,7 @@ from suraksha.runtime.card import read_card
 from suraksha.runtime.engines import Logits
 from suraksha.runtime.segmenter import Segmenter
 from suraksha.runtime.told import Told
+from suraksha.runtime.trust import Trust
 
 NAMES = ("a", "b", "c")
 PICTURE = Image(np.zeros((20, 30), np.uint8))
@@ -41,7 +42,8 @@ class Fake:
 def plain():
     bundle = read_bundle()
     bare = {"classes": (), "normal_classes": (), "class_temperature": 1.0, "class_metrics": {}}
-    return replace(bundle, card=replace(bundle.card, **bare, presence=PresenceRule()))
+    card = replace(bundle.card, **bare, presence=PresenceRule(), trust=Trust())
+    return replace(bundle, card=card)
 
 
 def telling(bundle, logits, *, temperature=1.0, names=NAMES):

@@ -16,7 +16,7 @@ from suraksha.runtime.record import png_bytes
 class Served:
     """The process; its log and its temporary files lie in a folder of the test."""
 
-    def __init__(self, folder, *words, token=None):
+    def __init__(self, folder, *words, any_picture=True, token=None):
         self.temporary, self.home = folder / "tmp", folder / "home"
         for place in (self.temporary, self.home):
             place.mkdir(parents=True)
@@ -26,7 +26,7 @@ class Served:
         if token:
             environment["SURAKSHA_TOKEN"] = token
         # made-up pictures need not look like ultrasound to the bundle that ships
-        more = ["--port", "0", "--json", "--any-picture"]
+        more = ["--port", "0", "--json", *(["--any-picture"] if any_picture else [])]
         command = [sys.executable, "-m", "suraksha.cli.app", "serve", *more]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
