@@ -4,7 +4,14 @@ import pickle
 import pytest
 
 from suraksha import errors
-from suraksha.errors import InputError, MissingExtraError, SurakshaError, UnknownNameError
+from suraksha.errors import (
+    InputError,
+    MissingExtraError,
+    SurakshaError,
+    UnknownNameError,
+    UnreadableError,
+    UnsuitableError,
+)
 
 CLASSES = {
     name: kind
@@ -37,7 +44,10 @@ def test_every_error_says_what_why_and_what_to_do():
     assert str(error) == "the door is shut: nobody opened it. Turn the handle."
 
 
-@pytest.mark.parametrize("name", sorted(set(CLASSES) - {"UnknownNameError", "MissingExtraError"}))
+OWN_WORDS = {"UnknownNameError", "MissingExtraError", "UnreadableError", "UnsuitableError"}
+
+
+@pytest.mark.parametrize("name", sorted(set(CLASSES) - OWN_WORDS))
 def test_all_are_caught_as_one_kind(name):
     with pytest.raises(SurakshaError, match=r"^a: b\. c\.$"):
         raise CLASSES[name]("a", "b", "c")
@@ -49,6 +59,8 @@ def test_all_are_caught_as_one_kind(name):
         InputError("a", "b", "c"),
         UnknownNameError("model", "unte", ["unet"]),
         MissingExtraError("training", "train", "torch"),
+        UnreadableError("a.png", "b", "c"),
+        UnsuitableError("a", "b"),
     ],
 )
 def test_errors_cross_processes(error):

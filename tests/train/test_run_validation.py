@@ -21,6 +21,7 @@ from suraksha.train.presence_file import RunPresence
 from suraksha.train.report import write_evaluation
 from suraksha.train.run import open_run
 from suraksha.train.run_validation import write_fits
+from suraksha.train.trust import tempered_level
 
 
 @pytest.fixture(scope="module")
@@ -119,19 +120,18 @@ def test_a_damaged_rule_is_said_to_be_damaged(watched_run, tmp_path):
 def test_run_and_bundle_score_with_the_rule_and_show_its_cost(ruled_run, phantom_cache, tmp_path):
     card = export(ruled_run, tmp_path / "ruled.busi", data=phantom_cache)
     assert read_bundle(tmp_path / "ruled.busi").card == card
-    assert (card.threshold, card.presence) == (
-        ruled_run.presence.threshold,
-        ruled_run.presence.rule,
-    )
+    temperature, own = card.trust.temperature, ruled_run.presence
+    assert card.threshold == tempered_level(own.threshold, temperature)
+    assert card.presence == replace(own.rule, peak=tempered_level(own.rule.peak, temperature))
     assert card.presence_fit == {"note": "by hand"}
     run = evaluate(ruled_run, phantom_cache)
     bundle = evaluate(load_segmenter(tmp_path / "ruled.busi"), phantom_cache)
     assert run.facts["presence"] == {
-        "peak": card.presence.peak,
+        "peak": own.rule.peak,
         "least_area": 0.0,
         "lesion": 0.0,
     }
-    assert bundle.facts["presence"] == run.facts["presence"]
+    assert bundle.facts["presence"]["peak"] == card.presence.peak
     tables = run.to_dict()["models"]
     assert list(tables) == [
         "suraksha",

@@ -89,8 +89,8 @@ def test_review_catches_poor_answers_and_is_asked_of_a_quarter_at_most():
     missed = [case(disc(30, 30, 12), np.zeros(SHAPE, bool), lesion=0.8) for _ in range(3)]
     normal = [case(np.zeros(SHAPE, bool), np.zeros(SHAPE, bool), lesion=0.1) for _ in range(12)]
     cases = [*good, *poor, *missed, *normal]
-    trust, rule = fit_trust(cases, threshold=0.5, rule=PresenceRule())
-    assert rule == PresenceRule()
+    trust, threshold, rule = fit_trust(cases, threshold=0.5, rule=PresenceRule())
+    assert (threshold, rule) == (0.5, PresenceRule())
     fit = trust.fit
     assert (fit["pictures"], fit["poor"]) == (50, 8)
     assert fit["poor_reviewed"] == 8
@@ -98,7 +98,7 @@ def test_review_catches_poor_answers_and_is_asked_of_a_quarter_at_most():
     assert 0.1 <= trust.review_unseen <= 0.8
 
 
-def test_the_peak_of_a_rule_goes_with_the_temperature():
+def test_threshold_and_peak_go_with_the_temperature():
     rng = np.random.default_rng(2)
     cases = []
     for number in range(12):
@@ -107,16 +107,17 @@ def test_the_peak_of_a_rule_goes_with_the_temperature():
         sharp = expit(6 * (phantom.mask - 0.5) + noise).astype(np.float32)
         cases.append(TrustCase(phantom.image, Told(sharp), phantom.mask))
     rule = PresenceRule(peak=0.97, least_area=0.01)
-    trust, changed = fit_trust(cases, threshold=0.5, rule=rule)
+    trust, cut, changed = fit_trust(cases, threshold=0.6, rule=rule)
     assert trust.temperature != 1
+    assert (cut > 0.6) == (trust.temperature < 1)
     for one in cases:
-        before = one.told.mask(0.5, rule)
-        after = tempered(one.told, trust.temperature).mask(0.5, changed)
+        before = one.told.mask(0.6, rule)
+        after = tempered(one.told, trust.temperature).mask(cut, changed)
         assert np.array_equal(before, after)
 
 
 def test_without_a_region_nothing_is_fitted():
     cases = [case(np.zeros(SHAPE, bool), np.zeros(SHAPE, bool), lesion=0.1)] * 3
-    trust, _ = fit_trust(cases, threshold=0.5, rule=PresenceRule())
+    trust, *_ = fit_trust(cases, threshold=0.5, rule=PresenceRule())
     assert (trust.intercept, trust.slope) == (0.0, 1.0)
     assert trust.fit["lesion_calibration_error"] is None

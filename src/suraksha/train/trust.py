@@ -54,7 +54,7 @@ def fit_trust(
     threshold: float,
     rule: PresenceRule,
     like: Iterable[Image] = (),
-) -> tuple[Trust, PresenceRule]:
+) -> tuple[Trust, float, PresenceRule]:
     """Temperature, confidence, review and looks.
 
     The temperature makes the pixels most likely, each picture counting alike. The confidence is
@@ -64,17 +64,18 @@ def fit_trust(
 
     Args:
         cases: Pictures that the training did not see.
-        threshold: Probability from which a pixel is lesion, of which the temperature keeps 0.5.
+        threshold: Probability from which a pixel is lesion, at temperature 1.
         rule: The presence rule, fitted at temperature 1.
         like: More pictures that are ultrasound, for what one looks like.
 
     Returns:
-        What was found, and the rule with its peak at the new temperature.
+        What was found, and threshold and rule as they are at the new temperature.
     """
     temperature = fit_pixel_temperature(cases)
     cooled = [replace(case, told=tempered(case.told, temperature)) for case in cases]
-    changed = replace(rule, peak=tempered_peak(rule.peak, temperature))
-    answers = [answer(case, threshold=threshold, rule=changed) for case in cooled]
+    cut = tempered_level(threshold, temperature)
+    changed = replace(rule, peak=tempered_level(rule.peak, temperature))
+    answers = [answer(case, threshold=cut, rule=changed) for case in cooled]
     regions = [region for one in answers for region in one.regions]
     intercept, slope = _platt(regions)
     plain = Trust(temperature, intercept, slope)
@@ -87,7 +88,7 @@ def fit_trust(
         looks=fit_limits(found) if found else {},
     )
     facts = {"pictures": len(cases), "looks_pictures": len(found), **measured(answers, trust)}
-    return replace(trust, fit=facts), changed
+    return replace(trust, fit=facts), cut, changed
 
 
 def tempered(told: Told, temperature: float) -> Told:
@@ -97,9 +98,9 @@ def tempered(told: Told, temperature: float) -> Told:
     return replace(told, probability=expit(logits / temperature).astype(np.float32))
 
 
-def tempered_peak(peak: float, temperature: float) -> float:
-    """The least peak of a presence rule at a temperature; 0 asks for none."""
-    return round(sigmoid(logit(peak) / temperature), 6) if peak else 0.0
+def tempered_level(level: float, temperature: float) -> float:
+    """What a probability becomes at a temperature; 0, which asks for nothing, stays 0."""
+    return round(sigmoid(logit(level) / temperature), 6) if level else 0.0
 
 
 def fit_pixel_temperature(cases: Sequence[TrustCase]) -> float:

@@ -15,7 +15,7 @@ from suraksha.runtime.card import Card
 from suraksha.runtime.told import Told
 from suraksha.train.evaluate import Tell
 from suraksha.train.run import Run
-from suraksha.train.trust import TrustCase, answer, fit_trust, measured, tempered, tempered_peak
+from suraksha.train.trust import TrustCase, answer, fit_trust, measured, tempered, tempered_level
 
 # phantoms stand beside the training pictures for what ultrasound looks like: (how many, shape)
 PHANTOMS = ((24, (400, 500)), (12, (200, 250)), (12, (96, 120)))
@@ -57,20 +57,26 @@ def trusted(run: Run, card: Card, *, data: str | Path, tell: Tell) -> Card:
     samples = read_samples(data, run.split.validation)
     cases = [TrustCase(one.image, tell(one.image), one.truth) for one in samples]
     trained = (one.image for one in read_samples(data, run.split.train))
-    trust, rule = fit_trust(
+    trust, threshold, rule = fit_trust(
         cases, threshold=card.threshold, rule=card.presence, like=[*trained, *_phantoms()]
     )
     part = f"validation part of {run.split.protocol} {run.split.parameter}"
     fit = {"dataset": name_of(dataset_of(data)), "part": part, **trust.fit}
     facts = _tempered_facts(card.presence_fit, trust.temperature)
-    return replace(card, trust=replace(trust, fit=fit), presence=rule, presence_fit=facts)
+    return replace(
+        card,
+        trust=replace(trust, fit=fit),
+        threshold=threshold,
+        presence=rule,
+        presence_fit=facts,
+    )
 
 
 def _tempered_facts(fit: Any, temperature: float) -> Any:  # noqa: ANN401 - any part of a card
     """The facts of the presence rule with all peaks at a temperature."""
     if isinstance(fit, Mapping):
         return {
-            key: tempered_peak(value, temperature)
+            key: tempered_level(value, temperature)
             if key == "peak"
             else _tempered_facts(value, temperature)
             for key, value in fit.items()
