@@ -22,10 +22,12 @@ def test_everything_is_timed_and_written(tmp_path, capsys):
     record = json.loads((tmp_path / "speed.json").read_text())
     rows = record["rows"]
     whole = [row for row in rows if row["what"] == "whole path"]
+    ahead = [row for row in rows if row["what"] == "whole path, read ahead"]
     alone = [row for row in rows if row["what"] == "network alone"]
     engines = {row["engine"] for row in whole}
     assert {"onnxruntime", "openvino"} <= engines
     assert len(whole) == len(BUNDLES) * len(engines) * 2
+    assert len(ahead) == len(BUNDLES) * len(engines)
     assert {row["network"] for row in alone} == {*BUNDLES, "small"}
     assert "torch eager" in {row["engine"] for row in alone}
     assert {row["threads"] for row in rows} == {1, 2}

@@ -21,6 +21,7 @@ from suraksha.errors import MissingExtraError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.imaging.prepare import Preparation, prepare
 from suraksha.imaging.read import read_image
+from suraksha.imaging.video import FrameSource
 from suraksha.models.zoo import create_model
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.runtime.engines import ENGINES, create_engine
@@ -37,10 +38,10 @@ PATCHES: tuple[int | str, ...] = (128, 256, "auto")
 PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("SURAKSHA, width 64 (the paper's U-Net)", "suraksha", {"width": 64}),
     ("SURAKSHA, width 32", "suraksha", {"width": 32}),
-    ("MONAI BasicUNet", "monai.networks.nets.BasicUNet", {"spatial_dims": 2, "out_channels": 1}),
+    ("MONAI BasicUNet", "monai.networks.nets:BasicUNet", {"spatial_dims": 2, "out_channels": 1}),
     (
         "MONAI AttentionUnet",
-        "monai.networks.nets.AttentionUnet",
+        "monai.networks.nets:AttentionUnet",
         {
             "spatial_dims": 2,
             "out_channels": 1,
@@ -49,7 +50,9 @@ PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
 )
-WHOLE, NETWORK = "whole path", "network alone"
+WHOLE, AHEAD, NETWORK = "whole path", "whole path, read ahead", "network alone"
+# pictures of a folder that are read ahead, one after the other
+FOLDER = 10
 Progress = Callable[[Sequence[int]], Iterable[int]]
 Work = Callable[[], object]
 
@@ -59,12 +62,14 @@ class Contender:
     """One thing that is timed.
 
     Args:
-        what: ``whole path`` (file to measured lesion) or ``network alone``.
+        what: ``whole path`` (file to measured lesion), the same of a folder while a thread of its
+            own reads ahead, or ``network alone``.
         network: The bundle's or network's name.
         engine: What runs it.
         size: Side of the network's input in pixels, or ``auto``.
         threads: Of the engine.
         work: Does it once.
+        pictures: How many pictures that is.
     """
 
     what: str
@@ -73,6 +78,7 @@ class Contender:
     size: int | str
     threads: int
     work: Work
+    pictures: int = 1
 
     def facts(self) -> dict[str, Any]:
         """All but the work."""
@@ -100,8 +106,9 @@ def measure_latency(
         Device, rows with ``milliseconds``, and the peak memory of a process that segments.
     """
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "picture.png"
-        picture.write_bytes(png_bytes(sample_phantom(4, 1, shape=SHAPE).image.pixels))
+        for number in range(FOLDER):
+            picture = Path(folder) / f"picture{number}.png"
+            picture.write_bytes(png_bytes(sample_phantom(4, 1, shape=SHAPE).image.pixels))
         contenders = [*_whole(picture, threads), *_alone(picture, threads), *_peers(threads)]
         taken: list[list[float]] = [[] for _ in contenders]
         for turn in progress(range(-WARM_UP, rounds)):
@@ -109,7 +116,8 @@ def measure_latency(
                 start = time.perf_counter()
                 contender.work()
                 if turn >= 0:
-                    taken[place].append(1000 * (time.perf_counter() - start))
+                    seconds = time.perf_counter() - start
+                    taken[place].append(1000 * seconds / contender.pictures)
         peak = peak_memory_mib(picture)
     rows = [
         {**one.facts(), "milliseconds": median(found), "least": min(found)}
@@ -142,6 +150,7 @@ def _whole(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
             for size in PATCHES:
                 for count in threads:
                     yield _path(picture, bundle, engine=engine, size=size, threads=count)
+            yield _ahead(picture.parent, bundle, engine=engine, threads=max(threads))
 
 
 def _path(picture: Path, bundle: str, *, engine: str, size: int | str, threads: int) -> Contender:
@@ -151,6 +160,17 @@ def _path(picture: Path, bundle: str, *, engine: str, size: int | str, threads: 
         return segment(read_image(picture, spacing=0.1)).lesions
 
     return Contender(WHOLE, bundle, engine, size, threads, work)
+
+
+def _ahead(folder: Path, bundle: str, *, engine: str, threads: int) -> Contender:
+    segment = load_segmenter(bundle, engine=engine, threads=threads)
+
+    def work() -> object:
+        with FrameSource(folder) as frames:
+            return [result.lesions for result in segment.stream(frames)]
+
+    size = segment.card.preparation.height
+    return Contender(AHEAD, bundle, engine, size, threads, work, FOLDER)
 
 
 def _alone(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
@@ -203,21 +223,28 @@ def _torch_work(name: str, options: dict[str, Any], *, threads: int) -> Work:
 
 
 def peak_memory_mib(picture: Path) -> float:
-    """Greatest resident memory of a fresh process that segments a picture ten times, in MiB."""
+    """Greatest resident memory of a fresh process that segments a picture ten times, in MiB.
+
+    NaN where the system has no /proc.
+    """
+    if not Path("/proc/self/status").is_file():
+        return float("nan")
     code = (
-        "import resource, suraksha as su\n"
+        "import suraksha as su\n"
         "segment = su.load_segmenter()\n"
         f"for _ in range(10): segment(su.read_image({str(picture)!r}, spacing=0.1))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return round(float(done.stdout), 1)
+    return round(float(done.stdout) / 1024, 1)
 
 
 def latency_rows(record: dict[str, Any]) -> list[list[str]]:
     """The rows as a table shows them: ratios to the first whole path and the first network."""
+    kinds = {WHOLE: WHOLE, AHEAD: WHOLE, NETWORK: NETWORK}
     first = {
-        what: next(r for r in record["rows"] if r["what"] == what) for what in (WHOLE, NETWORK)
+        kind: next(row for row in record["rows"] if row["what"] == of) for kind, of in kinds.items()
     }
     return [
         [

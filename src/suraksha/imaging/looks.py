@@ -57,10 +57,11 @@ def looks(image: Image) -> dict[str, float]:
 
 def _small(image: Image) -> Grey:
     """(h, w, 3) in 0..1, the longer side 128, no side below 16."""
-    picture = PilImage.fromarray(to_uint8(image.pixels, 3))
+    picture = PilImage.fromarray(to_uint8(image.pixels, 1 if image.pixels.ndim == 2 else 3))
     scale = SIDE / max(picture.size)
     width, height = (max(2 * LAG, round(side * scale)) for side in picture.size)
-    return np.asarray(picture.resize((width, height), PilImage.Resampling.BOX)) / 255.0
+    small = np.asarray(picture.resize((width, height), PilImage.Resampling.BOX))
+    return to_uint8(small, 3) / 255.0
 
 
 def _correlation(grey: Grey, shifted: Callable[[Grey], tuple[Grey, Grey]]) -> float:

@@ -63,10 +63,6 @@ class Regions:
         """(n,) share of the picture that each covers, 0..1."""
         return self.pixels / self.labels.size
 
-    def meeting(self, rule: PresenceRule) -> NDArray[np.bool_]:
-        """(n,) which of them meet a rule's peak and area."""
-        return (self.peaks >= rule.peak) & (self.areas >= rule.least_area)
-
     def overlap(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(n,) int64, pixels of each that lie in a mask of (H, W) bool."""
         return np.bincount(self.labels[mask], minlength=len(self.pixels) + 1)[1:]
@@ -104,8 +100,13 @@ def present(
         return mask
     if lesion < rule.lesion:
         return np.zeros_like(mask)
-    found = _regions(probability, mask)
-    keep: NDArray[np.bool_] = np.concatenate(([False], found.meeting(rule)))[found.labels]
+    # the rest of the picture holds nothing to label
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    found = _regions(probability[box], mask[box])
+    meets = (found.peaks >= rule.peak) & (found.pixels / mask.size >= rule.least_area)
+    keep = np.zeros_like(mask)
+    keep[box] = np.concatenate(([False], meets))[found.labels]
     return keep
 
 
