@@ -100,7 +100,7 @@ def tempered(told: Told, temperature: float) -> Told:
 
 def tempered_level(level: float, temperature: float) -> float:
     """What a probability becomes at a temperature; 0, which asks for nothing, stays 0."""
-    return round(sigmoid(logit(level) / temperature), 6) if level else 0.0
+    return sigmoid(logit(level) / temperature) if level and temperature != 1 else level
 
 
 def fit_pixel_temperature(cases: Sequence[TrustCase]) -> float:
