@@ -6,7 +6,7 @@ import pytest
 
 from suraksha.bench import latency
 from suraksha.cli.app import main
-from suraksha.runtime.bundle import BUNDLES
+from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE
 
 
 @pytest.fixture(autouse=True)
@@ -22,13 +22,13 @@ def test_everything_is_timed_and_written(tmp_path, capsys):
     record = json.loads((tmp_path / "speed.json").read_text())
     rows = record["rows"]
     whole = [row for row in rows if row["what"] == "whole path"]
-    ahead = [row for row in rows if row["what"] == "whole path, read ahead"]
+    beside = [row for row in rows if row["what"] == "whole path, side by side"]
     alone = [row for row in rows if row["what"] == "network alone"]
     engines = {row["engine"] for row in whole}
     assert {"onnxruntime", "openvino"} <= engines
     assert len(whole) == len(BUNDLES) * len(engines) * 2
-    assert len(ahead) == len(BUNDLES) * len(engines)
-    assert {row["network"] for row in alone} == {*BUNDLES, "small"}
+    assert len(beside) == len(BUNDLES) * len(engines)
+    assert {row["network"] for row in alone} == {*BUNDLES, f"{DEFAULT_BUNDLE}, 8 bits", "small"}
     assert "torch eager" in {row["engine"] for row in alone}
     assert {row["threads"] for row in rows} == {1, 2}
     assert all(row["milliseconds"] >= row["least"] > 0 for row in rows)

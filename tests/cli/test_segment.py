@@ -68,6 +68,22 @@ def test_a_folder_gives_masks_overlays_and_records(pictures, tmp_path, capsys):
     assert "http" not in page
 
 
+def test_pictures_side_by_side_keep_their_order_and_answers(tmp_path):
+    for number in range(12):
+        PilImage.fromarray(sample_phantom(3, number, shape=(100, 120)).image.pixels).save(
+            tmp_path / f"{number:02}.png"
+        )
+    assert main(["segment", str(tmp_path), "--out", str(tmp_path / "o"), "--threads", "4"]) == 0
+    records = lines(tmp_path / "o")
+    assert [record["image"][-6:] for record in records] == [f"{n:02}.png" for n in range(12)]
+    for record in records[::5]:
+        one = tmp_path / record["mask"]
+        assert main(["segment", record["image"], "--out", str(one), "--threads", "1"]) == 0
+        alone = lines(one)[0]
+        assert alone["lesions"] == record["lesions"]
+        assert (one / alone["mask"]).read_bytes() == (tmp_path / "o" / record["mask"]).read_bytes()
+
+
 def test_two_inputs_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
     out = tmp_path / "out"
     main(["segment", str(pictures), "--out", str(out)])

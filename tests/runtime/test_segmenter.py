@@ -1,6 +1,7 @@
 """The segmenter, against torch and by its contract."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,6 +108,16 @@ def test_every_engine_segments_alike_with_the_bundle_that_ships(name):
     one, other = (load_segmenter(engine=engine)(image) for engine in ("onnxruntime", name))
     np.testing.assert_allclose(other.probability, one.probability, atol=1e-4)
     assert other.classes == pytest.approx(one.classes, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_threads_may_share_a_segmenter(name):
+    segment = load_segmenter(engine=name, threads=1)
+    images = [sample_phantom(7, number, shape=(150, 200)).image for number in range(4)] * 3
+    alone = [segment(image).probability for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        beside = [result.probability for result in pool.map(segment, images)]
+    np.testing.assert_array_equal(beside, alone)
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(segment, monkeypatch):

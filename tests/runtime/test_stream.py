@@ -12,6 +12,7 @@ from suraksha.core import Image
 from suraksha.errors import DataError, UsageError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.imaging.video import Frame
+from suraksha.runtime import stream as stream_room
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.runtime.stream import QUEUE, Stream
 from suraksha.runtime.stream_report import StreamOptions
@@ -31,6 +32,17 @@ class Slow:
     def answer(self, image, *, adjust):
         time.sleep(self.seconds)
         return adjust(Told(image.pixels.astype(np.float32) / 255))
+
+
+class Clock:
+    """The stream's clock, set by hand."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        monkeypatch.setattr(stream_room, "time", self)
+
+    def monotonic(self):
+        return self.now
 
 
 def frames(count, *, fps=1000.0, broken=()):
@@ -81,6 +93,35 @@ def test_a_slow_answerer_gets_the_newest_frame_and_waits_for_none(monkeypatch):
     assert max(waited) == pytest.approx(report.max_ms, abs=20)
     assert report.p50_ms <= report.p95_ms <= report.p99_ms <= report.max_ms + 0.1
     assert report.seconds == pytest.approx(0.4, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("takes", "waited", "answered"),
+    [
+        (0.030, 0.000, True),
+        (0.030, 0.009, True),
+        (0.030, 0.012, False),
+        (0.030, 0.050, False),
+        (0.060, 0.003, True),
+        (0.060, 0.005, False),
+    ],
+)
+def test_a_frame_that_cannot_meet_the_deadline_is_dropped(monkeypatch, takes, waited, answered):
+    clock = Clock(monkeypatch)
+
+    class Exact(Slow):
+        def answer(self, image, *, adjust):
+            clock.now += takes
+            return super().answer(image, adjust=adjust)
+
+    stream = Stream(Exact(), (), StreamOptions(deadline_ms=40))
+    for index in range(60):
+        stream._answer(Frame(index, 0.0, image()), clock.now)
+    assert stream.report.answered == 60
+    assert stream.report.late == (60 if takes > 0.04 else 0)
+    result = stream._answer(Frame(60, 0.0, image()), clock.now - waited)
+    assert (result is not None) == answered
+    assert stream.report.dropped == int(not answered)
 
 
 def test_the_source_waits_where_every_frame_is_wanted():

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,13 +22,13 @@ from suraksha.errors import MissingExtraError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.imaging.prepare import Preparation, prepare
 from suraksha.imaging.read import read_image
-from suraksha.imaging.video import FrameSource
 from suraksha.models.zoo import create_model
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.runtime.engines import ENGINES, create_engine
 from suraksha.runtime.record import png_bytes
 from suraksha.runtime.segmenter import load_segmenter
 from suraksha.train.export import to_onnx
+from suraksha.train.quantise import quantise
 from suraksha.train.run import device_name
 
 ROUNDS, WARM_UP = 30, 3
@@ -50,8 +51,8 @@ PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
 )
-WHOLE, AHEAD, NETWORK = "whole path", "whole path, read ahead", "network alone"
-# pictures of a folder that are read ahead, one after the other
+WHOLE, BESIDE, NETWORK = "whole path", "whole path, side by side", "network alone"
+# pictures of a folder, each answered by one of as many threads as the row says
 FOLDER = 10
 Progress = Callable[[Sequence[int]], Iterable[int]]
 Work = Callable[[], object]
@@ -62,12 +63,12 @@ class Contender:
     """One thing that is timed.
 
     Args:
-        what: ``whole path`` (file to measured lesion), the same of a folder while a thread of its
-            own reads ahead, or ``network alone``.
+        what: ``whole path`` (file to measured lesion), the same of a folder with pictures side by
+            side, as ``suraksha segment`` answers them, or ``network alone``.
         network: The bundle's or network's name.
         engine: What runs it.
         size: Side of the network's input in pixels, or ``auto``.
-        threads: Of the engine.
+        threads: Of the engine; side by side, of as many pictures.
         work: Does it once.
         pictures: How many pictures that is.
     """
@@ -150,7 +151,7 @@ def _whole(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
             for size in PATCHES:
                 for count in threads:
                     yield _path(picture, bundle, engine=engine, size=size, threads=count)
-            yield _ahead(picture.parent, bundle, engine=engine, threads=max(threads))
+            yield _beside(picture.parent, bundle, engine=engine, threads=max(threads))
 
 
 def _path(picture: Path, bundle: str, *, engine: str, size: int | str, threads: int) -> Contender:
@@ -162,28 +163,38 @@ def _path(picture: Path, bundle: str, *, engine: str, size: int | str, threads: 
     return Contender(WHOLE, bundle, engine, size, threads, work)
 
 
-def _ahead(folder: Path, bundle: str, *, engine: str, threads: int) -> Contender:
-    segment = load_segmenter(bundle, engine=engine, threads=threads)
+def _beside(folder: Path, bundle: str, *, engine: str, threads: int) -> Contender:
+    segment = load_segmenter(bundle, engine=engine, threads=1)
+    pictures = sorted(folder.iterdir())
 
     def work() -> object:
-        with FrameSource(folder) as frames:
-            return [result.lesions for result in segment.stream(frames)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda path: segment(read_image(path, spacing=0.1)), pictures))
 
     size = segment.card.preparation.height
-    return Contender(AHEAD, bundle, engine, size, threads, work, FOLDER)
+    return Contender(BESIDE, bundle, engine, size, threads, work, FOLDER)
 
 
 def _alone(picture: Path, threads: Sequence[int]) -> Iterable[Contender]:
-    """The bundles' networks on each engine, and the default's in torch."""
+    """The bundles' networks on each engine, and the default's in 8 bits and in torch.
+
+    In 8 bits the ranges come from phantoms, which gives the speed and not the accuracy.
+    """
     image = read_image(picture)
     for bundle in BUNDLES:
         loaded = read_bundle(bundle)
         batch = prepare(image, loaded.card.preparation)
         size = loaded.card.preparation.height
-        for engine in _engines():
-            for count in threads:
-                work = _engine_work(loaded.model, engine, threads=count, batch=batch)
-                yield Contender(NETWORK, bundle, engine, size, count, work)
+        models = {bundle: loaded.model}
+        if bundle == DEFAULT_BUNDLE:
+            phantoms = [sample_phantom(4, number).image for number in range(12)]
+            small = quantise(loaded.model, phantoms, preparation=loaded.card.preparation)
+            models[f"{bundle}, 8 bits"] = small
+        for title, model in models.items():
+            for engine in _engines():
+                for count in threads:
+                    work = _engine_work(model, engine, threads=count, batch=batch)
+                    yield Contender(NETWORK, title, engine, size, count, work)
     card = read_bundle(DEFAULT_BUNDLE).card
     options = {
         key: value for key, value in card.model.items() if key not in ("name", "in_channels")
@@ -223,7 +234,7 @@ def _torch_work(name: str, options: dict[str, Any], *, threads: int) -> Work:
 
 
 def peak_memory_mib(picture: Path) -> float:
-    """Greatest resident memory of a fresh process that segments a picture ten times, in MiB.
+    """Greatest resident memory of a fresh process that segments pictures, two at a time, in MiB.
 
     NaN where the system has no /proc.
     """
@@ -231,8 +242,10 @@ def peak_memory_mib(picture: Path) -> float:
         return float("nan")
     code = (
         "import suraksha as su\n"
-        "segment = su.load_segmenter()\n"
-        f"for _ in range(10): segment(su.read_image({str(picture)!r}, spacing=0.1))\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "segment = su.load_segmenter(threads=1)\n"
+        f"one = lambda _: segment(su.read_image({str(picture)!r}, spacing=0.1)).lesions\n"
+        "with ThreadPoolExecutor(2) as pool: list(pool.map(one, range(10)))\n"
         "lines = open('/proc/self/status').read().splitlines()\n"
         "print(next(line.split()[1] for line in lines if line.startswith('VmHWM')))\n"
     )
@@ -242,7 +255,7 @@ def peak_memory_mib(picture: Path) -> float:
 
 def latency_rows(record: dict[str, Any]) -> list[list[str]]:
     """The rows as a table shows them: ratios to the first whole path and the first network."""
-    kinds = {WHOLE: WHOLE, AHEAD: WHOLE, NETWORK: NETWORK}
+    kinds = {WHOLE: WHOLE, BESIDE: WHOLE, NETWORK: NETWORK}
     first = {
         kind: next(row for row in record["rows"] if row["what"] == of) for kind, of in kinds.items()
     }

@@ -35,7 +35,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         "--every-frame", action="store_true", help="answer all frames, however long it takes"
     )
     parser.add_argument(
-        "--deadline", type=float, default=0.0, metavar="MS", help="drop frames that waited longer"
+        "--deadline",
+        type=float,
+        default=0.0,
+        metavar="MS",
+        help="drop frames that cannot be answered so soon",
     )
     parser.add_argument(
         "--smoothing", type=float, default=0.0, metavar="S", help="share of earlier frames, 0 to 1"

@@ -6,7 +6,9 @@ import argparse
 import json
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from suraksha.files import write_text
 from suraksha.imaging.read import is_dicom, read_image
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.runtime.card import DECISION_SUPPORT
-from suraksha.runtime.engines import AUTO, ENGINES
+from suraksha.runtime.engines import AUTO, ENGINES, default_threads
 from suraksha.runtime.model_card import model_card
 from suraksha.runtime.record import SUPPORT, csv_text, result_record, support_record
 from suraksha.runtime.segmenter import Segmenter, load_segmenter
@@ -91,12 +93,13 @@ def patch(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 
-def load_chosen(options: argparse.Namespace) -> Segmenter:
-    """The bundle that `add_bundle` lets choose."""
+def load_chosen(options: argparse.Namespace, *, most_threads: int | None = None) -> Segmenter:
+    """The bundle that `add_bundle` lets choose, with at most so many threads."""
+    threads = default_threads() if options.threads is None else options.threads
     return load_segmenter(
         options.bundle,
         engine=options.engine,
-        threads=options.threads,
+        threads=threads if most_threads is None else min(threads, most_threads),
         patch=options.patch,
         check=not options.any_picture,
     )
@@ -108,7 +111,8 @@ def run_segment(options: argparse.Namespace) -> int:
     Records of earlier calls into the same folder stay, but for pictures that are segmented again.
     """
     pictures, left_out = find_pictures(options.paths)
-    segment = load_chosen(options)
+    # a thread for each of several pictures is faster than several threads for each
+    segment = load_chosen(options, most_threads=1 if len(pictures) > 1 else None)
     if options.classes and not segment.card.classes:
         raise UsageError(
             f"--classes cannot be used with bundle {segment.card.name}",
@@ -125,14 +129,17 @@ def run_segment(options: argparse.Namespace) -> int:
     names = output_names(pictures, earlier)
     refuse_to_overwrite(options.out, names)
     options.out.mkdir(parents=True, exist_ok=True)
-    new = []
-    with (options.out / LINES).open("a", encoding="utf-8") as lines:
-        bar = tqdm(pictures, unit="picture", disable=None, leave=False)
-        for path, name in zip(bar, names, strict=True):
-            record = _segment_one(segment, path, options=options, out=options.out / name)
+    new, named = [], list(zip(pictures, names, strict=True))
+    with (
+        (options.out / LINES).open("a", encoding="utf-8") as lines,
+        closing(_side_by_side(segment, named, options=options)) as answers,
+        tqdm(total=len(pictures), unit="picture", disable=None, leave=False) as bar,
+    ):
+        for record in answers:
             new.append(record)
             lines.write(json_line(record) + "\n")
             lines.flush()
+            bar.update()
             bar.clear()
             print(json_line(record) if options.json else picture_line(record), flush=True)
     records = [*kept(earlier, pictures), *new]
@@ -163,6 +170,21 @@ def millimetres(text: str) -> Spacing:
         return Spacing.square(float(text))
     except (ValueError, InputError) as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _side_by_side(
+    segment: Segmenter, named: Iterable[tuple[Path, str]], *, options: argparse.Namespace
+) -> Generator[Record, None, None]:
+    """What to say of each, in order; those not begun are left when the caller stops."""
+
+    def one(picture: tuple[Path, str]) -> Record:
+        return _segment_one(segment, picture[0], options=options, out=options.out / picture[1])
+
+    with ThreadPoolExecutor(options.threads or default_threads()) as pool:
+        try:
+            yield from pool.map(one, named)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _segment_one(

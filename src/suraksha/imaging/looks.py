@@ -38,12 +38,13 @@ def looks(image: Image) -> dict[str, float]:
         image: Any picture.
     """
     colours = _small(image)
-    grey = colours @ np.array([0.299, 0.587, 0.114])
+    grey = colours if colours.ndim == 2 else colours @ np.array([0.299, 0.587, 0.114])
+    coloured = 0.0 if colours.ndim == 2 else (np.ptp(colours, axis=2) > COLOURED).mean()
     bend = np.abs(
         4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
     )
     return {
-        "colour": float((np.ptp(colours, axis=2) > COLOURED).mean()),
+        "colour": float(coloured),
         "brightest": float(np.percentile(grey, 99)),
         "contrast": float(grey.std()),
         "white": float((grey > BRIGHT).mean()),
@@ -56,12 +57,12 @@ def looks(image: Image) -> dict[str, float]:
 
 
 def _small(image: Image) -> Grey:
-    """(h, w, 3) in 0..1, the longer side 128, no side below 16."""
+    """(h, w), or of a colour picture (h, w, 3), in 0..1; longer side 128, no side below 16."""
     picture = PilImage.fromarray(to_uint8(image.pixels, 1 if image.pixels.ndim == 2 else 3))
     scale = SIDE / max(picture.size)
     width, height = (max(2 * LAG, round(side * scale)) for side in picture.size)
     small = np.asarray(picture.resize((width, height), PilImage.Resampling.BOX))
-    return to_uint8(small, 3) / 255.0
+    return small / 255.0
 
 
 def _correlation(grey: Grey, shifted: Callable[[Grey], tuple[Grey, Grey]]) -> float:

@@ -31,6 +31,8 @@ PAGES = (".tif", ".tiff")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".dcm", *PAGES)
 # frames a second where a source does not tell
 DEFAULT_FPS = 25.0
+# greatest difference of two channels of a grey frame: from YUV and back, each rounded
+CODEC_ROUNDING = 4
 # unreadable frames in a row after which a camera or video counts as gone
 PATIENCE = 25
 
@@ -191,12 +193,13 @@ def _count_pages(path: Path) -> int:
 
 
 def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """OpenCV's BGR as grey where all channels are alike, else as RGB."""
+    """OpenCV's BGR as grey where the channels are alike but for a codec's rounding, else as RGB."""
     if pixels.ndim == 2:
         return pixels
-    blue, green, red = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    if np.array_equal(blue, green) and np.array_equal(green, red):
-        return np.ascontiguousarray(green)
+    cv2 = opencv()
+    blue, green, red = cv2.split(pixels)
+    if max(cv2.norm(one, green, cv2.NORM_INF) for one in (blue, red)) <= CODEC_ROUNDING:
+        return np.asarray(green)
     return np.ascontiguousarray(pixels[..., 2::-1])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -42,7 +43,7 @@ Maps = Mapping[str, NDArray[np.float32]]
 
 
 class Engine(Protocol):
-    """What runs a network."""
+    """What runs a network; several threads may ask at once."""
 
     @property
     def name(self) -> str:
@@ -157,7 +158,7 @@ class OpenVINOEngine:
         }
         try:
             network = core.compile_model(core.read_model(model, b""), "CPU", settings)
-            self._request = network.create_infer_request()
+            self._network, self._own = network, threading.local()
             self._takes = network.input(0).get_partial_shape()
         except Exception as error:
             raise BundleError(
@@ -189,7 +190,7 @@ class OpenVINOEngine:
             # it would read past the channels that are there
             if not self._takes.compatible(type(self._takes)(list(batch.shape))):
                 raise ValueError(f"the network takes {self._takes}")
-            answers = self._request.infer([batch])
+            answers = self._request().infer([batch])
         except Exception as error:
             raise BundleError(
                 f"the bundle's network failed on a batch of shape {batch.shape}",
@@ -198,6 +199,12 @@ class OpenVINOEngine:
             ) from error
         # the arrays are OpenVINO's own and are written again by the next picture
         return {output.get_any_name(): np.array(value) for output, value in answers.items()}
+
+    def _request(self) -> Any:  # noqa: ANN401 - openvino.InferRequest
+        """Of the thread that asks: two threads cannot share one."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._network.create_infer_request()
+        return self._own.request
 
 
 def _openvino() -> Any:  # noqa: ANN401 - openvino.Core

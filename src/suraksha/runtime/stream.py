@@ -23,6 +23,10 @@ from suraksha.runtime.told import Told
 QUEUE = 2
 # latencies are counted in bins of this width up to this greatest, so that memory stays flat
 BIN_MS, MOST_MS = 0.1, 10_000.0
+# weight of the last answer in the usual time of one
+USUAL_SHARE = 0.1
+# share of the deadline that a frame may always wait, so that a slow answerer answers some
+LEAST_SPARE = 0.1
 
 
 class Answerer(Protocol):
@@ -53,7 +57,7 @@ class Stream:
         self._changed, self._stop, self._ended = Condition(), Event(), False
         self._counts = StreamReport(lag_frames=options.lag_frames)
         self._latencies = np.zeros(round(MOST_MS / BIN_MS) + 1, np.int64)
-        self._begun = self._last = self._greatest = 0.0
+        self._begun = self._last = self._greatest = self._usual = 0.0
         self._mean: NDArray[np.float32] | None = None
 
     @property
@@ -138,8 +142,8 @@ class Stream:
             return taken
 
     def _answer(self, frame: Frame, came: float) -> Result | None:
-        deadline = self.options.deadline_ms
-        if frame.image is None or (deadline and 1000 * (time.monotonic() - came) > deadline):
+        begun = time.monotonic()
+        if frame.image is None or self._too_late(1000 * (begun - came)):
             with self._changed:
                 self._count(dropped=1)
             return None
@@ -151,13 +155,20 @@ class Stream:
                 self._counts = replace(self._counts, last_error=str(error))
             return None
         self._last = time.monotonic()
-        latency = 1000 * (self._last - came)
+        self._usual += USUAL_SHARE * (1000 * (self._last - begun) - self._usual)
+        latency, deadline = 1000 * (self._last - came), self.options.deadline_ms
         self._latencies[min(int(latency / BIN_MS), len(self._latencies) - 1)] += 1
         self._greatest = max(self._greatest, latency)
         with self._changed:
             self._count(answered=1, late=int(0 < deadline < latency))
         self.frame = frame
         return result
+
+    def _too_late(self, waited: float) -> bool:
+        """Whether a frame that waited so many ms has no chance to be answered in time."""
+        deadline = self.options.deadline_ms
+        spare = max(LEAST_SPARE * deadline, deadline - self._usual)
+        return deadline > 0 and waited > spare
 
     def _smoothed(self, told: Told) -> Told:
         """With earlier frames in the probability; a frame of another size begins anew."""

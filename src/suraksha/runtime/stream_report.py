@@ -15,8 +15,9 @@ class StreamOptions:
         newest: Whether a waiting frame is dropped when a newer one comes; else the source waits,
             and every frame is answered.
         paced: Whether frames come at their times, as from a scanner, however fast they are read.
-        deadline_ms: A frame that waited longer is dropped, an answer after it counts as late; 0
-            for none.
+        deadline_ms: From when a frame comes to its answer. One that waited so long that the usual
+            time of an answer does not fit any more is dropped, but none that waited less than a
+            tenth of it; an answer after it counts as late. 0 for none.
         smoothing: Share that earlier frames have in the probability, 0 (off) to below 1. The mask
             then lags behind by ``smoothing / (1 - smoothing)`` frames on average.
 
@@ -50,7 +51,7 @@ class StreamReport:
     Args:
         read: Frames that the source gave.
         answered: Those with a result.
-        dropped: Those for which a newer one was taken, or that waited past the deadline.
+        dropped: Those for which a newer one was taken, or that could not meet the deadline.
         unreadable: Those that could not be decoded.
         unsuitable: Those that do not look like ultrasound, black ones among them.
         late: Answers after the deadline; they count as answered.

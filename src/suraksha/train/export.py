@@ -261,7 +261,7 @@ def _scored(run: Run, card: Card, *, samples: Sequence[Sample], tell: Tell) -> C
 
 def _in_8_bits(run: Run, model: bytes, *, card: Card, data: str | Path) -> tuple[bytes, Card]:
     """The network in 8 bits, and the card with what that costs on the validation part."""
-    trained = read_samples(data, run.split.train)
+    trained = [sample.image for sample in read_samples(data, run.split.train)]
     small = quantise(model, trained, preparation=card.preparation)
     cost = check_cost(
         card,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from suraksha.core import Image
 from suraksha.data.samples import Sample
 from suraksha.errors import TrainError
 from suraksha.imaging.prepare import Preparation, prepare
@@ -26,7 +27,7 @@ MOST_LOST = 0.005
 CALIBRATED_ON = 100
 
 
-def quantise(model: bytes, pictures: Sequence[Sample], *, preparation: Preparation) -> bytes:
+def quantise(model: bytes, pictures: Sequence[Image], *, preparation: Preparation) -> bytes:
     """The network with 8-bit weights and activations.
 
     Static, by ONNX Runtime's own tool: weights by channel, activations unsigned with the least and
@@ -72,10 +73,10 @@ def quantise(model: bytes, pictures: Sequence[Sample], *, preparation: Preparati
 
 
 def _batches(
-    pictures: Sequence[Sample], preparation: Preparation
+    pictures: Sequence[Image], preparation: Preparation
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
-    for sample in pictures:
-        yield {"picture": prepare(sample.image, preparation)}
+    for picture in pictures:
+        yield {"picture": prepare(picture, preparation)}
 
 
 def _reader(batches: Iterator[dict[str, NDArray[np.float32]]]) -> Any:  # noqa: ANN401
