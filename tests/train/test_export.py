@@ -1,5 +1,7 @@
 """Export writes only what agrees with torch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,15 @@ from suraksha.errors import BundleError, TrainError
 from suraksha.imaging.prepare import Preparation
 from suraksha.models.zoo import create_model
 from suraksha.runtime.bundle import read_bundle
-from suraksha.train.export import check_parity, export, parity_preparations, round_weights, to_onnx
+from suraksha.train.export import (
+    ExportOptions,
+    check_parity,
+    export,
+    parity_preparations,
+    round_weights,
+    to_onnx,
+)
+from suraksha.train.fit import train
 
 PREPARATION = Preparation(32, 32)
 
@@ -62,6 +72,42 @@ def test_a_cache_serves_the_export_too(tiny_run, phantom_cache, tmp_path):
     card = export(tiny_run, tmp_path / "x.busi", data=phantom_cache)
     assert read_bundle(tmp_path / "x.busi").card == card
     assert card.calibration["pixels"] == 32 * 32 * len(card.test_pictures)
+
+
+@pytest.fixture(scope="module")
+def two_runs(tiny_config, phantom_cache, tmp_path_factory):
+    """A run on the whole training part, and one of the same recipe that held a part back."""
+    out = tmp_path_factory.mktemp("two")
+    shares = (0.0, 0.3)
+    configs = [
+        replace(tiny_config, data=replace(tiny_config.data, validation_share=share))
+        for share in shares
+    ]
+    return [train(config, phantom_cache, out=out, progress=False) for config in configs]
+
+
+def test_another_run_can_give_what_is_fitted(two_runs, phantom_root, tmp_path):
+    whole, held = two_runs
+    assert set(held.split.train) < set(whole.split.train)
+    card = export(whole, tmp_path / "x.busi", data=phantom_root, options=ExportOptions(fits=held))
+    own = export(held, tmp_path / "own.busi", data=phantom_root)
+    fitted = (card.threshold, card.presence, card.trust, card.class_temperature)
+    assert fitted == (own.threshold, own.presence, own.trust, own.class_temperature)
+    assert card.presence_fit == own.presence_fit
+    assert own.trust.fit["part"].startswith("validation part")
+    assert card.training["config_sha256"] == whole.config.sha256
+    assert card.model_sha256 != own.model_sha256
+    told = card.training["rule, temperatures and trust fitted on"]
+    assert told.startswith(f"{len(held.split.validation)} of these pictures")
+
+
+def test_fits_of_another_recipe_or_without_validation_are_refused(two_runs, phantom_root, tmp_path):
+    whole, held = two_runs
+    longer = replace(held.config, optim=replace(held.config.optim, learning_rate=1e-5))
+    for fits in (whole, replace(held, config=longer)):
+        with pytest.raises(TrainError, match="cannot give the fits"):
+            export(whole, tmp_path / "x.busi", data=phantom_root, options=ExportOptions(fits=fits))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["suraksha", "suraksha-lite"])

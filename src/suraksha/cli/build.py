@@ -146,16 +146,23 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--int8", action="store_true", help="in 8-bit integers, if that costs next to no Dice"
     )
+    parser.add_argument(
+        "--fits-from",
+        type=Path,
+        metavar="RUN",
+        help="a run of the same recipe whose validation part gives presence rule and trust",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_export(options: argparse.Namespace) -> int:
     """Score a run on its test part, then write its bundle if ONNX Runtime agrees with torch."""
+    fits = None if options.fits_from is None else open_run(options.fits_from)
     card = export(
         open_run(options.run),
         options.bundle,
         data=options.data,
-        options=ExportOptions(options.licence, options.weight_bits, options.int8),
+        options=ExportOptions(options.licence, options.weight_bits, options.int8, fits),
         progress=bar,
     )
     facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}

@@ -183,13 +183,18 @@ class ExportOptions:
 
     Args:
         licence: Of the weights; it depends on what the training data allow.
-        weight_bits: Significant bits that the weights keep; 11 halves the file (`round_weights`).
-        int8: Whether the network is brought to 8-bit integers (`suraksha.train.quantise`).
+        weight_bits: Significant bits that the weights keep, 2 to 24; 11 halves the file
+            (`round_weights`).
+        int8: Whether the network is brought to 8-bit integers, which is refused where that costs
+            more than 0.005 of Dice on the validation part (`suraksha.train.quantise`).
+        fits: A run of the same recipe and test part that held a validation part back, on which
+            what is fitted is fitted: presence rule, temperatures, trust. None for the run itself.
     """
 
     licence: str = NOT_STATED
     weight_bits: int = FLOAT_BITS
     int8: bool = False
+    fits: Run | None = None
 
 
 PLAIN = ExportOptions()
@@ -209,19 +214,19 @@ def export(
         run: A finished run.
         path: The bundle's file, ending in ``.busi``; its stem is the bundle's name.
         data: Data set or cache with the test pictures; 8 of them serve the check of parity.
-        options: Licence, and how the weights are stored.
+        options: Licence, how the weights are stored, whose fits are taken.
         progress: Wraps the pictures, as ``tqdm`` does.
 
     Returns:
         The bundle's card.
 
     Raises:
-        TrainError: The run is not finished, the answers differ, ``weight_bits`` is not 2 to 24, or
-            8 bits cost more than 0.005 of Dice on the validation part.
+        TrainError: The run is not finished, the answers differ, or the options do not fit.
         DataError: The data do not hold the test pictures, or hold altered ones.
         BundleError: The path does not end in ``.busi``.
     """
-    path = bundle_path(path)
+    path, fits = bundle_path(path), _fits_of(run, options.fits)
+    run = replace(run, presence=fits.presence, classes=fits.classes)
     network, preparation = run.network(), run.config.data.preparation
     samples = read_samples(data, run.split.test, progress=progress)
     check_hashes(samples, run.split.pictures)
@@ -229,7 +234,7 @@ def export(
     model = to_onnx(round_weights(network, options.weight_bits), preparation)
     parity = _parity(network, model, samples, card)
     dataset, told = dataset_of(data), network_teller(network, preparation, classes=run.classes)
-    card = trusted(run, card, data=data, tell=told)
+    card = trusted(fits, card, data=data, tell=_teller_of_fits(fits, run, told))
     tell = tempered_teller(told, card.trust.temperature)
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
@@ -237,7 +242,7 @@ def export(
     card = replace(
         _scored(run, card, samples=samples, tell=tell),
         limits=limits_of(dataset),
-        training={"dataset": name_of(dataset), **card.training},
+        training={"dataset": name_of(dataset), **card.training, **_told_of_fits(run, fits)},
         licence=options.licence,
         model_sha256=sha256_of(model),
         parity=parity,
@@ -245,6 +250,36 @@ def export(
     )
     write_bundle(path, model, card=card)
     return card
+
+
+def _fits_of(run: Run, fits: Run | None) -> Run:
+    """The run that rule, temperatures and trust come from."""
+    if fits is None:
+        return run
+    data = replace(fits.config.data, validation_share=run.config.data.validation_share)
+    alike = replace(fits.config, name=run.config.name, data=data) == run.config
+    if not (alike and fits.split.test == run.split.test and fits.split.validation):
+        raise TrainError(
+            f"run {fits.folder} cannot give the fits of run {run.folder}",
+            "it has another recipe or test part, or no validation part",
+            "Give a run that differs in validation_share alone",
+        )
+    return fits
+
+
+def _teller_of_fits(fits: Run, run: Run, tell: Tell) -> Tell:
+    """The network that is asked about the validation part, which it did not train on."""
+    if fits.folder == run.folder:
+        return tell
+    return network_teller(fits.network(), fits.config.data.preparation, classes=fits.classes)
+
+
+def _told_of_fits(run: Run, fits: Run) -> dict[str, Any]:
+    if fits.folder == run.folder:
+        return {}
+    count = len(fits.split.validation)
+    told = f"{count} of these pictures, which a network of the same recipe did not train on"
+    return {"rule, temperatures and trust fitted on": told}
 
 
 def _scored(run: Run, card: Card, *, samples: Sequence[Sample], tell: Tell) -> Card:
