@@ -3,13 +3,18 @@
 import struct
 import subprocess
 import sys
+import threading
+import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.config import IGNORE
+from pydicom.config import settings as pydicom_settings
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     CTImageStorage,
@@ -23,6 +28,7 @@ from suraksha import read_image
 from suraksha.errors import InputError
 from suraksha.imaging.coded import coded_size
 from suraksha.imaging.dicom import DicomFile
+from suraksha.imaging.guard import quiet
 
 MEMORY = 400 << 20
 PLAIN = b"1.2.840.10008.1.2.1\0"
@@ -270,3 +276,30 @@ def test_the_size_in_a_code_is_found(header):
     assert coded_size(header(123, 456) + bytes(64)) == (123, 456)
     assert coded_size(header(123, 456)[:9]) is None
     assert coded_size(b"") is None
+
+
+def test_threads_that_overlap_stay_quiet_and_leave_the_settings_as_they_were():
+    before = (list(warnings.filters), pydicom_settings.reading_validation_mode)
+    first_in, first_out, second_in = threading.Event(), threading.Event(), threading.Event()
+
+    def first():
+        with quiet():
+            first_in.set()
+            second_in.wait(10)
+        first_out.set()
+
+    def second():
+        first_in.wait(10)
+        with quiet():
+            second_in.set()
+            first_out.wait(10)
+            # the thread that entered first has left
+            assert pydicom_settings.reading_validation_mode == IGNORE
+            warnings.warn("a patient's name", stacklevel=1)
+        return first_out.is_set()
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.submit(first), pool.submit(second)
+        one.result(20)
+        assert other.result(20)
+    assert (warnings.filters, pydicom_settings.reading_validation_mode) == before

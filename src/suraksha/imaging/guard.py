@@ -11,9 +11,10 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from suraksha.errors import MissingExtraError, UnreadableError
@@ -124,13 +125,39 @@ def guard(path: Path) -> Guarded:
         ) from error
 
 
+class _Hush:
+    """pydicom's settings and Python's warnings are the process's; the last thread resets them."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._held = Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        from pydicom.config import disable_value_validation
+
+        with self._lock:
+            if not self._inside:
+                self._held.enter_context(warnings.catch_warnings(action="ignore"))
+                self._held.enter_context(disable_value_validation())
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._held.close()
+
+
+_HUSH = _Hush()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep pydicom from telling values of a file, which can be a patient's, to anyone."""
-    from pydicom.config import disable_value_validation
-
-    with warnings.catch_warnings(action="ignore"), disable_value_validation():
+    _HUSH.enter()
+    try:
         yield
+    finally:
+        _HUSH.leave()
 
 
 def pydicom_errors() -> Any:  # noqa: ANN401 - a module of pydicom
