@@ -115,7 +115,7 @@ def test_the_network_and_the_training(shipped):
     assert network["multiply-accumulates at 256 x 256"] == "1.09 G"
     training = dict(rows(section(page, "## Data and training")))
     assert training["SHA-256 of the split"] == shipped.training["split_sha256"]
-    assert training["pictures trained on"] == "529"
+    assert training["pictures trained on"] == "622"
     assert training["pictures tested on"] == "158"
     others = model_card(replace(shipped, training={**shipped.training, "warm_up": True}))
     assert dict(rows(section(others, "## Data and training")))["warm up"] == "yes"

@@ -35,7 +35,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "f8f4313ab7937a930d654dee90377fd362aaa294e0248f12dcc3ac2fa01d91ce"}
+    {"suraksha-lite": "1d71cf603be4f47c98e08c8ccf829a3d38996051f0e5d7e45cac2d11737c6251"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 
