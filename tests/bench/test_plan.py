@@ -167,11 +167,15 @@ def test_the_flagship_plan():
         for name in ("clean", "community", "paper")
     }
     assert by_protocol == {
-        "clean": [0, 1, 2, 3, 4, *[0] * 7],
+        "clean": [0, 1, 2, 3, 4, *[0] * 8],
         "community": [1, 2, 3],
         "paper": [0, 1, 2],
     }
     assert all(part.validation_share == 0 for part in data if part.protocol != "clean")
+    first, whole = plan.cells[0].config, plan.cells[5].config
+    assert (first.name, whole.name, whole.data.validation_share) == ("lite", "lite-whole", 0)
+    data = replace(whole.data, validation_share=first.data.validation_share)
+    assert replace(whole, name="lite", data=data) == first, "it may take the first one's fits"
     small = [cell.config for cell in plan.cells if cell.config.data.size == 128]
     lite, reference, *parts = small
     assert (lite.model.name, reference.model.name) == ("suraksha-lite", "suraksha")

@@ -266,7 +266,8 @@ def test_an_engine_that_fails_on_one_picture_does_not_end_the_batch(
         return run(self, batch)
 
     monkeypatch.setattr(OnnxRuntimeEngine, "run", sometimes)
-    assert main(["segment", str(pictures), "--out", str(tmp_path / "out")]) == 1
+    one_by_one = ["--threads", "1"]
+    assert main(["segment", str(pictures), "--out", str(tmp_path / "out"), *one_by_one]) == 1
     assert ["error" in r for r in lines(tmp_path / "out")] == [True, True, False]
 
 
