@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,12 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    left_out = [r for r in terminalreporter.stats.get("skipped", []) if "busi" in r.keywords]
-    if left_out:
-        terminalreporter.write_sep(
-            "=", f"{len(left_out)} tests LEFT OUT: no BUSI pictures (set SURAKSHA_BUSI)", bold=True
-        )
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in reasons.items():
+        terminalreporter.write_sep("=", f"{count} tests LEFT OUT: {reason}", bold=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Ten minutes of ``suraksha live`` on a looping clip of a moving probe: latency, drops and memory.
 
 Run by ``make trial``; writes docs/results/live.json. Other seconds than 600 and another patch than
-192 px can be given. The clip is made from one wide phantom, over
-which the picture moves to and fro, so that lesions come into view and go.
+192 px can be given. The clip is made from one wide phantom, over which the picture moves to and
+fro, so that lesions come into view and go.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROWS, COLS, WIDE = 600, 800, 2400
 SPACING = Spacing.square(40 / ROWS, "phantom")
 FPS, CLIP_S = 25.0, 20.0
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 600.0
-# at which two cores keep the pace with some room; its Dice is level with 256 px
+# at the bundle's own 256 px two cores do not keep the pace
 PATCH = int(sys.argv[2]) if len(sys.argv) > 2 else 192
 LESIONS = (
     LesionSpec((18.0, 25.0), (8.0, 5.0)),

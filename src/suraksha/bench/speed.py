@@ -87,7 +87,7 @@ def _prepared(config: TrainConfig) -> tuple[nn.Module, Tensor]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     data, options = config.data, config.model.options
     network = create_model(config.model.name, in_channels=data.channels, options=options).eval()
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
     picture = torch.zeros(1, data.channels, data.size, data.size, device=device)
     return network, picture.contiguous(memory_format=torch.channels_last)
 

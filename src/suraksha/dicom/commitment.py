@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom.association import Association
+from pynetdicom.events import Event
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from suraksha.dicom.peer import Reference
@@ -28,7 +28,7 @@ class Commitments:
         self._waiting: dict[str, set[str] | None] = {}
         self._news = threading.Condition()
 
-    def handle(self, event: Any) -> tuple[int, None]:  # noqa: ANN401 - an event of pynetdicom
+    def handle(self, event: Event) -> tuple[int, None]:
         """Answer an N-EVENT-REPORT."""
         report = event.event_information
         name = str(report.get("TransactionUID", ""))

@@ -180,7 +180,7 @@ class WebArchive:
         self,
         search: Search,
         fields: Sequence[str],
-        **arguments: Any,  # noqa: ANN401
+        **arguments: object,
     ) -> Iterator[Dataset]:
         """All that a search finds, a page at a time; an archive that repeats itself is left."""
         seen: set[str] = set()
@@ -197,7 +197,7 @@ class WebArchive:
             if len(found) < PAGE or not new:
                 return
 
-    def _ask(self, search: Search, **arguments: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    def _ask(self, search: Search, **arguments: object) -> list[dict[str, Any]]:
         try:
             found = search(**arguments)
         except (OSError, ValueError) as error:  # also what is no JSON

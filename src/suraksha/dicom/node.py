@@ -165,7 +165,7 @@ class Node:
             (evt.EVT_N_EVENT_REPORT, self._commitments.handle),
         ]
 
-    def _store(self, event: Any) -> int:  # noqa: ANN401 - an event of pynetdicom
+    def _store(self, event: evt.Event) -> int:
         """Answer C-STORE; never by an exception, whose text could tell of a patient."""
         try:
             with event.assoc._server.handled(event.assoc, len(event.request.DataSet.getbuffer())):
@@ -178,7 +178,7 @@ class Node:
             self._counts[outcome] += 1
         return status
 
-    def _take(self, event: Any) -> tuple[int, str]:  # noqa: ANN401
+    def _take(self, event: evt.Event) -> tuple[int, str]:
         instance = str(event.request.AffectedSOPInstanceUID)
         job = job_id(instance)
         if self._queue.state(job) not in (None, State.DEAD):
@@ -206,7 +206,7 @@ class Node:
         return self._queue.pending() < self.options.pending
 
 
-def _entity(options: NodeOptions) -> Any:  # noqa: ANN401 - an AE of pynetdicom
+def _entity(options: NodeOptions) -> AE:
     entity, bounds = AE(ae_title=options.title), options.bounds
     entity.maximum_associations = bounds.associations
     entity.maximum_pdu_size = bounds.pdu_bytes
@@ -222,7 +222,7 @@ def _entity(options: NodeOptions) -> Any:  # noqa: ANN401 - an AE of pynetdicom
     return entity
 
 
-def _write(half: Path, event: Any, data: memoryview) -> None:  # noqa: ANN401
+def _write(half: Path, event: evt.Event, data: memoryview) -> None:
     """Write what arrived as a DICOM file."""
     from pydicom.filebase import DicomFileLike
     from pydicom.filewriter import write_file_meta_info

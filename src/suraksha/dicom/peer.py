@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from suraksha.errors import InputError, SurakshaError, UsageError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 # makes the datasets to send of a picture's file
 Maker = Callable[[Path], Sequence[Any]]
@@ -126,7 +129,7 @@ def reference(path: Path) -> Reference:
     return Reference(*(str(found.get(name, "")) for name in names))
 
 
-def head(path: Path) -> Any:  # noqa: ANN401 - a dataset of pydicom
+def head(path: Path) -> Dataset:
     """The identifiers of a DICOM file.
 
     Raises:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hmac
 from base64 import b32encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import cast
 from uuid import UUID
 
 from pydicom.datadict import dictionary_has_tag
@@ -120,4 +122,4 @@ def _other_uids(value: object, names: Pseudonyms) -> object:
         return value if value.startswith(STANDARD_UIDS) or not value else names.uid(value)
     if value is None:
         return None
-    return [_other_uids(each, names) for each in value]  # type: ignore[attr-defined]
+    return [_other_uids(each, names) for each in cast(Iterable[object], value)]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
@@ -105,7 +106,7 @@ class DicomDestination:
         self._silent = promised is None and self._options.confirm == "auto"
         return promised
 
-    def _send(self, association: Any, path: Path) -> str:  # noqa: ANN401
+    def _send(self, association: Association, path: Path) -> str:
         try:
             status = association.send_c_store(path).get("Status")
         except ValueError:
@@ -118,7 +119,7 @@ class DicomDestination:
             return ""
         return f"the peer answered 0x{status:04X}"
 
-    def _found(self, association: Any, wanted: Reference) -> bool:  # noqa: ANN401
+    def _found(self, association: Association, wanted: Reference) -> bool:
         query = Dataset()
         query.QueryRetrieveLevel, query.SOPInstanceUID = "IMAGE", wanted.instance
         query.StudyInstanceUID, query.SeriesInstanceUID = wanted.study, wanted.series

@@ -234,7 +234,7 @@ def export(
     model = to_onnx(round_weights(network, options.weight_bits), preparation)
     parity = _parity(network, model, samples, card)
     dataset, told = dataset_of(data), network_teller(network, preparation, classes=run.classes)
-    card = trusted(fits, card, data=data, tell=_teller_of_fits(fits, run, told))
+    card = trusted(fits, card, data=data)
     tell = tempered_teller(told, card.trust.temperature)
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
@@ -267,14 +267,8 @@ def _fits_of(run: Run, fits: Run | None) -> Run:
     return fits
 
 
-def _teller_of_fits(fits: Run, run: Run, tell: Tell) -> Tell:
-    """The network that is asked about the validation part, which it did not train on."""
-    if fits.folder == run.folder:
-        return tell
-    return network_teller(fits.network(), fits.config.data.preparation, classes=fits.classes)
-
-
 def _told_of_fits(run: Run, fits: Run) -> dict[str, Any]:
+    """For the card, where the fits are another run's."""
     if fits.folder == run.folder:
         return {}
     count = len(fits.split.validation)

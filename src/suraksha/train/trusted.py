@@ -13,7 +13,7 @@ from suraksha.imaging.looks import unlike
 from suraksha.imaging.phantom import sample_phantoms
 from suraksha.runtime.card import Card
 from suraksha.runtime.told import Told
-from suraksha.train.evaluate import Tell
+from suraksha.train.evaluate import Tell, network_teller
 from suraksha.train.run import Run
 from suraksha.train.trust import TrustCase, answer, fit_trust, measured, tempered, tempered_level
 
@@ -40,20 +40,22 @@ def _phantoms() -> Iterator[Image]:
         yield from (phantom.image for phantom in sample_phantoms(count, 1, shape=shape))
 
 
-def trusted(run: Run, card: Card, *, data: str | Path, tell: Tell) -> Card:
-    """The card with what is fitted on the run's validation part; as it is without one.
+def trusted(run: Run, card: Card, *, data: str | Path) -> Card:
+    """The card with what is fitted on a run's validation part; as it is without one.
+
+    The run's own network answers for these pictures, which it did not train on.
 
     Args:
         run: A finished run.
-        card: Its card so far.
+        card: The card so far.
         data: Data set or cache with the validation and training pictures.
-        tell: Its network, at temperature 1.
 
     Raises:
         DataError: The data do not hold the pictures.
     """
     if not run.split.validation:
         return card
+    tell = network_teller(run.network(), run.config.data.preparation, classes=run.classes)
     samples = read_samples(data, run.split.validation)
     cases = [TrustCase(one.image, tell(one.image), one.truth) for one in samples]
     trained = (one.image for one in read_samples(data, run.split.train))
