@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from suraksha.errors import ModelError
 from suraksha.models.cost import count_macs, count_parameters
+from suraksha.models.refinenet import ChainedResidualPooling, RefineBlock, ResidualConvUnit
 from suraksha.models.segnet import unpool
 from suraksha.models.zoo import create_model
 
@@ -19,7 +20,7 @@ COSTS = {
     "attention-unet": (31_387_049, 49_169_563_648),
     "unet++": (9_045_348, 29_756_489_728),
     "segnet": (29_434_497, 39_938_162_688),
-    "refinenet": (112_110_273, 58_940_456_960),
+    "refinenet": (109_750_465, 58_789_462_016),
     "fcn-8s": (134_268_515, 27_620_152_320),
     "segresnet": (6_298_497, 15_523_119_104),
     "swin-unetr": (6_302_203, 4_581_394_656),
@@ -111,6 +112,35 @@ def test_refinenet_has_the_depth_that_is_asked_for():
     assert {layers: 3 * blocks + 2 for layers, blocks in counted.items()} == {50: 50, 101: 101}
     with pytest.raises(ModelError, match="layers is one of"):
         create_model("refinenet", options={"layers": 34})
+
+
+def test_refinenets_units_do_what_their_paper_says():
+    rcu, crp = ResidualConvUnit(2), ChainedResidualPooling(2)
+    with torch.no_grad():
+        for conv in (rcu.first, rcu.second, *crp.convs):
+            conv.weight.zero_()
+            conv.weight[[0, 1], [0, 1], 1, 1] = 1.0  # each convolution gives back its input
+        rcu.first.bias.zero_()
+        rcu.second.bias.zero_()
+        x = torch.randn(1, 2, 16, 16)
+        torch.testing.assert_close(rcu(x), x + F.relu(x))
+        once = F.max_pool2d(F.relu(x), 5, stride=1, padding=2)
+        twice = F.max_pool2d(F.relu(x), 9, stride=1, padding=4)
+        torch.testing.assert_close(crp(x), F.relu(x) + once + twice)
+
+
+def test_refinenet_fuses_several_inputs_and_passes_one_through():
+    alone, fused = RefineBlock((4,), 4), RefineBlock((2, 4), 2)
+    assert not list(alone.fuse.parameters())
+    fine, coarse = torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)
+    adapted = [adapt(x) for adapt, x in zip(fused.adapt, (fine, coarse), strict=True)]
+    parts = [conv(x) for conv, x in zip(fused.fuse, adapted, strict=True)]
+    total = parts[0] + F.interpolate(parts[1], scale_factor=2.0, mode="bilinear")
+    torch.testing.assert_close(fused(fine, coarse), fused.out(fused.pool(total)))
+    single = torch.randn(1, 4, 4, 4)
+    torch.testing.assert_close(
+        alone(single), alone.out(alone.pool(alone.adapt[0](single)))
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in COSTS if name not in ("unet", "attention-unet")])

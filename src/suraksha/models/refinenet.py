@@ -106,14 +106,18 @@ class ChainedResidualPooling(nn.Module):
 
 
 class RefineBlock(nn.Module):
-    """Two RCUs on each input, multi-resolution fusion, CRP, one RCU."""
+    """Two RCUs on each input, multi-resolution fusion (of several inputs), CRP, one RCU."""
 
     def __init__(self, sources: tuple[int, ...], channels: int) -> None:
         super().__init__()
         self.adapt = nn.ModuleList(
             nn.Sequential(ResidualConvUnit(source), ResidualConvUnit(source)) for source in sources
         )
-        self.fuse = nn.ModuleList(nn.Conv2d(source, channels, 3, padding=1) for source in sources)
+        alone = len(sources) == 1
+        self.fuse = nn.ModuleList(
+            nn.Identity() if alone else nn.Conv2d(source, channels, 3, padding=1)
+            for source in sources
+        )
         self.pool = ChainedResidualPooling(channels)
         self.out = ResidualConvUnit(channels)
 
