@@ -1,5 +1,7 @@
 """Whole files or none."""
 
+import threading
+
 import pytest
 
 from suraksha.errors import BusyError
@@ -30,6 +32,26 @@ def test_a_lock_is_held_by_one_and_let_go(tmp_path):
         pass
     with lock(tmp_path / "thing"):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_is_waited_for(tmp_path):
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with lock(tmp_path / "thing"):
+            held.set()
+            free.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    with pytest.raises(BusyError), lock(tmp_path / "thing", wait=0.2):
+        pass
+    threading.Timer(0.2, free.set).start()
+    with lock(tmp_path / "thing", wait=30):
+        assert free.is_set()
+    thread.join()
     assert list(tmp_path.iterdir()) == []
 
 

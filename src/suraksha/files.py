@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,10 +78,14 @@ def promote(half: Path, path: Path) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Hold ``path`` for this process: a hidden empty file beside it is locked meanwhile.
 
     The system lets go of the lock when the process ends, however it ends.
+
+    Args:
+        path: What to hold.
+        wait: Seconds to wait for another process that holds it.
 
     Raises:
         BusyError: Another process holds it.
@@ -89,17 +94,22 @@ def lock(path: Path) -> Iterator[None]:
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.lock")
-    with place.open("w") as file:
-        if not _locked(file, place):
+    patience = time.monotonic() + wait
+    while True:
+        with place.open("w") as file:
+            if _locked(file, place):
+                try:
+                    yield
+                finally:
+                    place.unlink(missing_ok=True)
+                return
+        if time.monotonic() >= patience:
             raise BusyError(
                 f"{path} is in use",
                 "another process of Suraksha works on it",
                 "Wait until it has ended, or choose another place",
             )
-        try:
-            yield
-        finally:
-            place.unlink(missing_ok=True)
+        time.sleep(0.1)
 
 
 def _locked(file: TextIO, place: Path) -> bool:

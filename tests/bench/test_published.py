@@ -70,9 +70,7 @@ def test_the_papers_table():
     assert len(checks) == 8
     odd = {name: check.contradictions for name, check in checks.items() if check.contradictions}
     assert list(odd) == ["SURAKSHA C2"]
-    assert odd["SURAKSHA C2"] == (
-        "IoU 0.3841, but Dice, and precision with recall, give 0.2031",
-    )
+    assert odd["SURAKSHA C2"] == ("IoU 0.3841, but Dice, and precision with recall, give 0.2031",)
     assert all(0.088 < check.lesion_share < 0.098 for check in checks.values())
     best = max(TABLE_2, key=lambda row: row.accuracy)
     assert best.model == "SURAKSHA C3"

@@ -138,9 +138,7 @@ def test_refinenet_fuses_several_inputs_and_passes_one_through():
     total = parts[0] + F.interpolate(parts[1], scale_factor=2.0, mode="bilinear")
     torch.testing.assert_close(fused(fine, coarse), fused.out(fused.pool(total)))
     single = torch.randn(1, 4, 4, 4)
-    torch.testing.assert_close(
-        alone(single), alone.out(alone.pool(alone.adapt[0](single)))
-    )
+    torch.testing.assert_close(alone(single), alone.out(alone.pool(alone.adapt[0](single))))
 
 
 @pytest.mark.parametrize("name", [name for name in COSTS if name not in ("unet", "attention-unet")])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from suraksha.bench.plan import Cell
 from suraksha.bench.published import TABLE_2, PublishedRow
 from suraksha.bench.report import RESAMPLES, Scored
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
@@ -35,15 +38,17 @@ ORDER = tuple(PUBLISHED)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:
-    """A network at a size, with its runs.
+    """A network at a size and with a budget, with its runs.
 
     Args:
         label: What to call it.
         runs: Its finished runs, by protocol.
+        planned: How many runs the plan has of it, by protocol.
     """
 
     label: str
     runs: Mapping[str, tuple[Scored, ...]]
+    planned: Mapping[str, int]
 
     @property
     def first(self) -> Scored:
@@ -71,23 +76,46 @@ class Contender:
         return float(np.mean(found)) if found else math.nan
 
 
-def contenders(scored: Sequence[Scored]) -> list[Contender]:
+def contenders(cells: Sequence[Cell], scored: Sequence[Scored]) -> list[Contender]:
     """The networks of finished runs: those of Table 2 in its order, then the others as they came.
 
+    What a network is called depends on the plan alone, not on how far it is.
+
     Args:
-        scored: The runs of one recipe.
+        cells: The plan's runs of one recipe.
+        scored: Those that are finished.
     """
-    groups: dict[tuple[str, str, int], list[Scored]] = defaultdict(list)
+    groups: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[_identity(cell)].append(cell)
+    labels = dict(zip(groups, _labels([members[0] for members in groups.values()]), strict=True))
+    runs: dict[str, list[Scored]] = defaultdict(list)
     for run in scored:
-        config = run.cell.config
-        options = ", ".join(f"{key} {value}" for key, value in config.model.options.items())
-        groups[config.model.name, options, config.data.size].append(run)
-    found = [
-        Contender(label, _by_protocol(runs))
-        for label, runs in zip(_labels(list(groups)), groups.values(), strict=True)
-    ]
+        runs[_identity(run.cell)].append(run)
+    found = []
+    for key, members in runs.items():
+        protocols = [cell.config.data.protocol for cell in groups[key]]
+        planned = {name: protocols.count(name) for name in protocols}
+        found.append(Contender(labels[key], _by_protocol(members), planned))
     places = {label: place for place, label in enumerate(ORDER)}
     return sorted(found, key=lambda one: places.get(one.label, len(places)))
+
+
+def _traits(cell: Cell) -> dict[str, Any]:
+    """All that a run was trained with, but for its split and its seed: ``optim.epochs``, ..."""
+    tables = cell.config.to_dict()
+    left_out = ("data.protocol", "data.number")
+    return {
+        f"{table}.{key}": value
+        for table, values in tables.items()
+        if isinstance(values, dict) and table != "train"
+        for key, value in values.items()
+        if f"{table}.{key}" not in left_out
+    }
+
+
+def _identity(cell: Cell) -> str:
+    return json.dumps(_traits(cell), sort_keys=True)
 
 
 def reference(found: Sequence[Contender]) -> Contender | None:
@@ -96,21 +124,42 @@ def reference(found: Sequence[Contender]) -> Contender | None:
     return max(ours, key=lambda one: one.first.cell.config.data.size, default=None)
 
 
-def _labels(keys: Sequence[tuple[str, str, int]]) -> list[str]:
-    """A label each: short, and with options or size where it would stand twice."""
-    sizes = sorted({size for name, _, size in keys if name == OURS})
-    three = len(sizes) == len(PATCHES) == sum(name == OURS for name, _, _ in keys)
+def _labels(cells: Sequence[Cell]) -> list[str]:
+    """A label each: short, and with size, options and what else differs where it stands twice."""
+    models = [(cell.config.model.name, cell.config.data.size) for cell in cells]
+    sizes = sorted({size for name, size in models if name == OURS})
+    three = len(sizes) == len(PATCHES) == sum(name == OURS for name, _ in models)
 
     def short(name: str, size: int) -> str:
         if name == OURS:
             return PATCHES[sizes.index(size)] if three else "SURAKSHA"
         return LABELS.get(name, name)
 
-    plain = [short(name, size) for name, _, size in keys]
-    sized = [f"{one} {key[2]} px" for one, key in zip(plain, keys, strict=True)]
-    full = [f"{one}, {key[1]}" for one, key in zip(sized, keys, strict=True)]
-    found = [a if plain.count(a) == 1 else b for a, b in zip(plain, sized, strict=True)]
-    return [a if found.count(a) == 1 else b for a, b in zip(found, full, strict=True)]
+    found = [short(*model) for model in models]
+    found = _told_apart(found, [f" {size} px" for _, size in models])
+    options = [_listed(cell.config.model.options) for cell in cells]
+    found = _told_apart(found, options)
+    return _told_apart(found, _differences(found, [_traits(cell) for cell in cells]))
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return "".join(f", {key} {value}" for key, value in settings.items())
+
+
+def _told_apart(labels: Sequence[str], more: Sequence[str]) -> list[str]:
+    """The labels, and more where one stands twice."""
+    twice = {label for label in labels if labels.count(label) > 1}
+    return [a + b if a in twice else a for a, b in zip(labels, more, strict=True)]
+
+
+def _differences(labels: Sequence[str], traits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each was trained with that others of its label were not."""
+    found = []
+    for label, mine in zip(labels, traits, strict=True):
+        peers = [other for name, other in zip(labels, traits, strict=True) if name == label]
+        odd = {key: mine[key] for key in mine if any(peer[key] != mine[key] for peer in peers)}
+        found.append(_listed({key.rpartition(".")[2]: value for key, value in odd.items()}))
+    return found
 
 
 def _by_protocol(runs: Sequence[Scored]) -> dict[str, tuple[Scored, ...]]:
@@ -174,6 +223,18 @@ def less(ours: Pictures, theirs: Pictures) -> Pictures:
         for name, (group, value) in ours.items()
         if name in theirs
     }
+
+
+def apart(ours: Pictures, theirs: Pictures) -> Estimate:
+    """The mean of ours minus the mean of theirs, of different pictures; groups drawn together."""
+    if not ours or not theirs:
+        return Estimate(math.nan, math.nan, math.nan)
+    both = [*ours.values(), *theirs.values()]
+    values = np.array([value for _, value in both])
+    mine = np.arange(len(both)) < len(ours)
+    resampler = Resampler.of([group for group, _ in both], seed=0, resamples=RESAMPLES)
+    first, second = (resampler.means(np.where(chosen, values, np.nan)) for chosen in (mine, ~mine))
+    return estimate(float(first[0] - second[0]), (first - second)[1:])
 
 
 def gap(one: Sequence[Scored], other: Sequence[Scored]) -> Estimate:

@@ -38,7 +38,7 @@ TRUTH, ANSWER = "#00c2a8", "#ff8c1a"
 def draw_figures(
     results: Results, folder: Path, *, data: Path | None = None, runs: Path | None = None
 ) -> list[Path]:
-    """Draw the figures of a plan's results as PNG files.
+    """Draw the figures of a plan's results as PNG files, recipe by recipe where it has several.
 
     Args:
         results: The finished runs.
@@ -53,15 +53,20 @@ def draw_figures(
         DataError: The data set is not that of the runs.
         TrainError: A checkpoint is not there.
     """
-    first = results.runs[0].cell.config.name
-    rows = contenders([run for run in results.runs if run.cell.config.name == first])
+    recipes = {run.cell.config.name: "" for run in results.runs}
+    if len(recipes) > 1:
+        recipes = {name: f"-{name}" for name in recipes}
     written = []
     if data is not None:
         written.append(_samples(data, folder / "figure-1-samples.png"))
-        if runs is not None:
-            written.append(_answers(rows, folder / "figure-4-answers.png", data=data, runs=runs))
-    written.append(_curves(rows, results, folder / "figure-5-training.png"))
-    written.append(_dice_by_cost(rows, results, folder / "figure-dice-by-cost.png"))
+    for name, ending in recipes.items():
+        cells = [cell for cell in results.plan.cells if cell.config.name == name]
+        rows = contenders(cells, [run for run in results.runs if run.cell.config.name == name])
+        if data is not None and runs is not None:
+            path = folder / f"figure-4-answers{ending}.png"
+            written.append(_answers(rows, path, data=data, runs=runs))
+        written.append(_curves(rows, results, folder / f"figure-5-training{ending}.png"))
+        written.append(_dice_by_cost(rows, results, folder / f"figure-dice-by-cost{ending}.png"))
     return written
 
 
@@ -155,7 +160,7 @@ def _dice_by_cost(rows: Sequence[Contender], results: Results, path: Path) -> Pa
     known = [one for one in rows if protocol in one.runs]
 
     def milliseconds(one: Contender) -> float:
-        return results.speeds.get(speed_key(one.first.cell.config), math.nan)
+        return results.speeds.milliseconds.get(speed_key(one.first.cell.config), math.nan)
 
     costs: dict[str, Callable[[Contender], float]] = {
         "G multiply-accumulates a picture": lambda one: one.macs / 1e9

@@ -9,7 +9,7 @@ from pathlib import Path
 from suraksha.bench.cells import scored
 from suraksha.bench.plan import Plan
 from suraksha.bench.report import Scored
-from suraksha.bench.speed import read_speeds
+from suraksha.bench.speed import Speeds, read_speeds
 from suraksha.errors import TrainError
 from suraksha.train.report import read_metrics
 from suraksha.train.run import open_run
@@ -24,14 +24,14 @@ class Results:
         runs: Its finished runs, in the plan's order.
         curves: The epochs of each run, by the run's name.
         trained: The training pictures of each run, by the run's name.
-        speeds: Milliseconds a picture, by `suraksha.bench.speed.speed_key`.
+        speeds: How fast the networks answer.
     """
 
     plan: Plan
     runs: tuple[Scored, ...]
     curves: Mapping[str, Sequence[Mapping[str, float]]]
     trained: Mapping[str, Sequence[str]]
-    speeds: Mapping[str, float] = field(default_factory=dict)
+    speeds: Speeds = field(default_factory=Speeds)
 
 
 def read_results(plan: Plan, folder: str | Path) -> Results:

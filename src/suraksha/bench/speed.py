@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +22,19 @@ from suraksha.train.run import device_name
 FILE = "speed.json"
 ROUNDS, WARM_UP = 30, 3
 Progress = Callable[[Sequence[int]], Iterable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What was measured.
+
+    Args:
+        milliseconds: Of a picture, by `speed_key`.
+        device: What answered, in words.
+    """
+
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
+    device: str = "not measured"
 
 
 def speed_key(config: TrainConfig) -> str:
@@ -65,18 +79,19 @@ def measure_speeds(
     return record
 
 
-def read_speeds(folder: Path) -> Mapping[str, float]:
-    """Milliseconds a picture by `speed_key`; empty where none were measured.
+def read_speeds(folder: Path) -> Speeds:
+    """The speeds of the networks of a folder's runs; empty where none were measured.
 
     Raises:
         TrainError: The file is damaged.
     """
     path = folder / FILE
     if not path.is_file():
-        return {}
+        return Speeds()
     try:
-        found = json.loads(path.read_bytes())["milliseconds"]
-        return {str(key): float(value) for key, value in found.items()}
+        record = json.loads(path.read_bytes())
+        found = {str(key): float(value) for key, value in record["milliseconds"].items()}
+        return Speeds(found, f"{record['device']}, {record['engine']}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainError(
             f"{path} cannot be read", f"it holds no speeds: {error}", "Measure them again"

@@ -24,6 +24,7 @@ from suraksha.bench.leak import leak_table
 from suraksha.bench.report import Scored
 from suraksha.bench.results import Results
 from suraksha.bench.speed import speed_key
+from suraksha.metrics.boundary import TOLERANCE_PX
 
 TRIVIAL = ("all background", "mean mask")
 PAPER, CLEAN = "paper", "clean"
@@ -61,11 +62,13 @@ def build_tables(results: Results) -> list[Table]:
 
 
 def _tables(runs: Sequence[Scored], results: Results) -> Iterator[Table]:
-    rows = contenders(runs)
-    recipe = f"recipe {runs[0].cell.config.name}"
+    name = runs[0].cell.config.name
+    cells = [cell for cell in results.plan.cells if cell.config.name == name]
+    rows = contenders(cells, runs)
+    recipe = f"recipe {name}"
     if any(PAPER in one.runs for one in rows):
         yield _table_2(rows, results, recipe)
-        yield claims_table(rows, recipe)
+        yield claims_table(rows, results, recipe)
     for protocol in (PAPER, CLEAN):
         if any(protocol in one.runs for one in rows):
             yield _per_picture(rows, protocol, recipe)
@@ -89,16 +92,22 @@ def _table_2(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
         lines.append((f"{title}, ours", *(Number(x, digits=digits) for x in shown)))
         published = [*known, math.nan, math.nan]
         lines.append((f"{title}, published", *(Number(x, digits=digits) for x in published)))
-    seeds = max(len(one.runs[PAPER]) for one in rows)
+    splits = sorted({run.cell.config.data.number for one in rows for run in one.runs[PAPER]})
     return Table(
         f"Table 2, {recipe}: {results.plan.title}",
         ("", *(one.label for one in rows), *TRIVIAL),
         tuple(lines),
         (
-            f"Protocol paper: pooled over all test pixels on the network's grid; mean of {seeds} "
-            f"split{'s' * (seeds > 1)}.",
-            "Training accuracy is of the last epoch, on augmented pictures.",
+            f"Protocol paper, seed{'s' * (len(splits) > 1)} {', '.join(map(str, splits))}: counts "
+            f"of all pixels of the {rows[0].first.cell.part} part together, on the network's own "
+            "grid.",
+            "Training accuracy is of the last epoch, on augmented pictures and with the weights "
+            "of the moment; all else is with their moving average, where the recipe has one.",
+            "all background: a mask without a pixel. mean mask: the average training mask, cut at "
+            f"a half, for every picture. Both on the grid of {(reference(rows) or rows[0]).label}.",
+            "The time holds scoring the watched part after each epoch.",
             f"Trained on {_devices(rows)}.",
+            *_unfinished(rows, PAPER),
         ),
     )
 
@@ -125,6 +134,13 @@ def _devices(rows: Sequence[Contender]) -> str:
     )
 
 
+def _unfinished(rows: Sequence[Contender], protocol: str) -> list[str]:
+    """Which rows stand on fewer splits than planned."""
+    left = {one.label: (len(one.runs[protocol]), one.planned[protocol]) for one in rows}
+    told = [f"{label} {done} of {all_}" for label, (done, all_) in left.items() if done < all_]
+    return [f"Not all splits are done, so rows differ in them: {', '.join(told)}."] * bool(told)
+
+
 def _per_picture(rows: Sequence[Contender], protocol: str, recipe: str) -> Table:
     rows = [one for one in rows if protocol in one.runs]
     clean = protocol == CLEAN
@@ -140,15 +156,24 @@ def _per_picture(rows: Sequence[Contender], protocol: str, recipe: str) -> Table
         if clean:
             consistent = by_picture(runs, key="dice", part="consistent")
             more = (Number.of(mean_of(consistent)), _flagged(runs))
-        lines.append((one.label, *cells, *more))
+        tested = len(by_picture(runs, key="dice", part="lesion"))
+        lines.append((one.label, str(tested), *cells, *more))
     lines += [_trivial_row(rows, name, protocol, len(extra)) for name in TRIVIAL]
+    meant = (
+        "consistent: without the pictures whose near-duplicates contradict them. normals flagged: "
+        "pictures without a lesion in which any pixel is marked.",
+    )
     return Table(
         f"Per picture, {recipe}, protocol {protocol}",
-        ("", *(title for title, _, _ in PICTURE_COLUMNS), *extra),
+        ("", "pictures", *(title for title, _, _ in PICTURE_COLUMNS), *extra),
         tuple(lines),
         (
             "Lesion pictures at their own size; means with 95 % intervals by bootstrap over "
             "near-duplicate groups.",
+            f"NSD: share of both outlines that lies within {TOLERANCE_PX:g} px of the other. HD95 "
+            "of an empty mask is the picture's diagonal.",
+            *(meant if clean else ()),
+            *_unfinished(rows, protocol),
         ),
     )
 
@@ -170,12 +195,19 @@ def _trivial_row(
     for _, key, digits in PICTURE_COLUMNS:
         found = [record["lesion"]["mean"][key]["value"] for record in records if record]
         cells.append(Number(mean(found) if found else math.nan, digits=digits))
+    tested = len({score.name for run in runs for score in run.lesions("lesion")})
     if not extra:
-        return (name, *cells)
+        return (name, str(tested), *cells)
     consistent = [record["consistent"]["mean"]["dice"]["value"] for record in records if record]
     normals = [_normals(record) for record in records if record]
     flagged = f"{sum(n for n, _ in normals)} of {sum(n for _, n in normals)}"
-    return (name, *cells, Number(mean(consistent) if consistent else math.nan), flagged)
+    return (
+        name,
+        str(tested),
+        *cells,
+        Number(mean(consistent) if consistent else math.nan),
+        flagged,
+    )
 
 
 def _normals(record: Mapping[str, Any]) -> tuple[int, int]:
@@ -195,7 +227,10 @@ def _paired(rows: Sequence[Contender], protocol: str, recipe: str) -> Table:
         f"Paired by picture, {recipe}, protocol {protocol}",
         ("", f"Dice of {first.label} minus Dice of this"),
         tuple(lines),
-        ("An interval that holds 0 does not tell the two apart.",),
+        (
+            "Where the interval includes 0, these pictures show no difference. It is of the "
+            "pictures: another training of the same network moves the figure too.",
+        ),
     )
 
 
@@ -233,11 +268,12 @@ def _costs(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
     lines: list[tuple[Cell, ...]] = []
     for one in rows:
         config = one.first.cell.config
-        milliseconds = results.speeds.get(speed_key(config), math.nan)
+        milliseconds = results.speeds.milliseconds.get(speed_key(config), math.nan)
         seconds = [run.native["seconds"] for part in one.runs.values() for run in part]
         lines.append(
             (
                 one.label,
+                "ImageNet" if config.model.pretrained else "random",
                 str(config.data.size),
                 Number(one.params / 1e6, digits=2),
                 Number(one.macs / 1e9, digits=2),
@@ -248,7 +284,20 @@ def _costs(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
         )
     return Table(
         f"Cost, {recipe}",
-        ("", "size px", "M parameters", "G MACs", "images/s", "seconds to train", "epochs"),
+        (
+            "",
+            "starts from",
+            "size px",
+            "M parameters",
+            "G MACs",
+            "images/s",
+            "seconds to train",
+            "epochs",
+        ),
         tuple(lines),
-        ("images/s: the network alone, one picture at a time, on the device of speed.json.",),
+        (
+            f"images/s: the network alone, one picture at a time; {results.speeds.device}.",
+            "seconds to train: mean over all its runs; those of protocol paper score the watched "
+            "part after each epoch.",
+        ),
     )

@@ -35,6 +35,8 @@ from suraksha.files import beside, lock, sweep, write_bytes
 from suraksha.imaging.prepare import Preparation, resize_mask, resize_picture
 
 FORMAT = 1
+# how long to wait while another process packs the same cache
+PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
 
 
@@ -177,11 +179,11 @@ def pack(
     Raises:
         DataError: A data set that is broken, or a folder that holds something else.
         InputError: A picture or mask that cannot be read.
-        BusyError: Another process packs into the folder.
+        BusyError: Another process packs into the folder, and does not end.
         OSError: A place that cannot be written.
     """
     folder = Path(folder)
-    with lock(folder):
+    with lock(folder, wait=PATIENCE_S):
         sweep(folder)
         _pack(root, folder, preparation, spec, progress)
     return open_cache(folder)
