@@ -76,8 +76,10 @@ class Evidence:
     background: float
 
 
-def claims_table(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
+def claims_table(rows: Sequence[Contender], results: Results, recipe: str) -> Table | None:
     """Ratios of C3 to each baseline beside the paper's, and a sentence for each claim.
+
+    None where SURAKSHA or all baselines were left out.
 
     Args:
         rows: The networks, of which those with runs of protocol ``paper`` count.
@@ -88,8 +90,7 @@ def claims_table(rows: Sequence[Contender], results: Results, recipe: str) -> Ta
     c3 = reference(rows)
     baselines = [one for one in rows if one.published and one.label not in PATCHES]
     if c3 is None or not baselines:
-        told = "Nothing to compare: it takes SURAKSHA and one of the paper's baselines."
-        return Table(f"The paper's claims, {recipe}", (), (), (told,))
+        return None
     patches = [one for one in rows if one.label in PATCHES[:-1]]
     if c3.label != PATCHES[-1] or len(patches) < len(PATCHES) - 1:
         patches = []
