@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,32 @@ def test_the_figures_are_drawn(plan, results, phantom_root, killed_and_resumed, 
         "figure-4-answers.png",
         "figure-5-training.png",
         "figure-dice-by-cost.png",
+    ]
+
+
+def test_each_recipe_has_tables_and_figures_of_its_own(results, tmp_path):
+    runs = [
+        replace(run, cell=replace(run.cell, config=replace(run.cell.config, name="other")))
+        for run in results.runs
+    ]
+    cells = (*results.plan.cells, *(run.cell for run in runs))
+    names = {run.cell.name: old.cell.name for run, old in zip(runs, results.runs, strict=True)}
+    both = replace(
+        results,
+        plan=replace(results.plan, cells=cells),
+        runs=(*results.runs, *runs),
+        curves={**results.curves, **{new: results.curves[old] for new, old in names.items()}},
+        trained={**results.trained, **{new: results.trained[old] for new, old in names.items()}},
+    )
+    titles = [table.title for table in build_tables(both)]
+    assert [title for title in titles if title.startswith("Cost")] == [
+        "Cost, recipe tiny",
+        "Cost, recipe other",
+    ]
+    assert [path.name for path in draw_figures(both, tmp_path)] == [
+        f"figure-{what}-{recipe}.png"
+        for recipe in ("tiny", "other")
+        for what in ("5-training", "dice-by-cost")
     ]
 
 
