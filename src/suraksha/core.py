@@ -240,7 +240,8 @@ class Result:
         card: The card of the bundle that made it.
         latency_ms: Milliseconds by stage.
         classes: Calibrated probability of each class of the bundle for the whole picture, by name,
-            sum 1; None where the bundle tells no classes. Decision support for research; nothing
+            sum 1; of several scans, for the one that most likely shows a lesion; None where the
+            bundle tells no classes. Decision support for research; nothing
             shows it unasked.
         patches: What the network looked at, in order.
         review: Why a person must look at this answer; empty where nothing speaks for it.

@@ -10,6 +10,11 @@ from suraksha.core import Image, Region, Spacing
 from suraksha.errors import InputError
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.measure import measure, measure_image
+from suraksha.measure.presence import PresenceRule
+from suraksha.runtime.bundle import read_bundle
+from suraksha.runtime.engines import Logits
+from suraksha.runtime.segmenter import Segmenter
+from suraksha.runtime.trust import Trust
 
 
 @pytest.fixture(scope="module", params=[None, "auto", 128])
@@ -51,6 +56,63 @@ def test_each_scan_is_answered_as_if_it_were_alone(segment, two_scans):
     assert [lesion.label for lesion in result.lesions] == list(range(1, len(alone) + 1))
     starts = {region.box[:2] for region in two_scans.regions}
     assert {patch.box[:2] for patch in result.patches} >= starts
+
+
+class Bright:
+    """An engine that marks bright pixels; ``suspicion`` of the greatest is the chance of a lesion."""
+
+    name, threads = "bright", 1
+
+    def __init__(self, suspicion):
+        self.suspicion = suspicion
+
+    def run(self, batch):
+        top = float(batch.max())
+        mask = np.where(batch[:, :1] > 0.5, 8.0, -8.0).astype(np.float32)
+        chance = self.suspicion(top)
+        return Logits(mask, np.log([[1 - chance, chance]]).astype(np.float32))
+
+
+def side_by_side(*levels):
+    """Two black scans with a square of these grey levels in each."""
+    pixels = np.zeros((100, 210), np.uint8)
+    boxes = [(0, 0, 100, 100), (0, 110, 100, 210)]
+    for (top, left, _, _), level in zip(boxes, levels, strict=True):
+        pixels[top + 40 : top + 60, left + 40 : left + 60] = level
+    return Image(pixels, regions=tuple(Region(box) for box in boxes))
+
+
+def segmenter_of(engine):
+    bundle = read_bundle()
+    card = replace(
+        bundle.card,
+        classes=("normal", "lesion"),
+        normal_classes=("normal",),
+        class_temperature=1.0,
+        class_metrics={},
+        presence=PresenceRule(lesion=0.4),
+        trust=Trust(review_unseen=0.3),
+    )
+    return Segmenter(replace(bundle, card=card), engine)
+
+
+@pytest.mark.parametrize("levels", [(0, 255), (255, 0)])
+def test_a_normal_scan_does_not_empty_its_neighbour(levels):
+    result = segmenter_of(Bright(lambda top: 0.9 if top > 0.5 else 0.1))(side_by_side(*levels))
+    half = result.image.regions[levels.index(255)].slices
+    assert result.mask[half].any()
+    assert len(result.lesions) == 1
+    assert result.classes["lesion"] == pytest.approx(0.9), "of the scan that shows it"
+    assert result.review == ()
+
+
+def test_a_suspicious_scan_without_a_mark_asks_for_review_beside_a_marked_one():
+    # the darker square is no lesion to the mask, yet the second output suspects one
+    result = segmenter_of(Bright(lambda top: 0.9 if top > 0.5 else 0.35))(side_by_side(255, 60))
+    assert len(result.lesions) == 1
+    assert result.review == (
+        "nothing is marked in one of the scans, but the chance of a lesion is at least 0.30",
+    )
 
 
 def test_a_lesion_of_a_region_has_the_pictures_coordinates():

@@ -34,7 +34,7 @@ def test_confidence_is_a_share_and_keeps_the_order(one, other, intercept, slope)
 @given(shares)
 def test_the_default_changes_nothing(share):
     assert Trust().confidence(share) == pytest.approx(share, abs=2e-6)
-    assert Trust().review((), lesion=share) == ()
+    assert Trust().review((), unseen=share) == ()
 
 
 def lesion_of(confidence):
@@ -44,12 +44,12 @@ def lesion_of(confidence):
 
 def test_review_names_its_reasons():
     trust = Trust(review_below=0.6, review_unseen=0.4)
-    assert trust.review([lesion_of(0.7)], lesion=0.9) == ()
-    assert trust.review([lesion_of(0.7), lesion_of(0.5)], lesion=0.9) == (
+    assert trust.review([lesion_of(0.7)], unseen=0.0) == ()
+    assert trust.review([lesion_of(0.7), lesion_of(0.5)], unseen=0.0) == (
         "a lesion's confidence is below 0.60",
     )
-    assert trust.review([], lesion=0.3) == ()
-    assert "nothing is marked" in trust.review([], lesion=0.4)[0]
+    assert trust.review([], unseen=0.3) == ()
+    assert "nothing is marked" in trust.review([], unseen=0.4)[0]
 
 
 @pytest.mark.parametrize(

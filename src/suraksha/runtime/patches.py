@@ -41,12 +41,13 @@ class Seen:
 
     Args:
         probability: (H, W) float32 of the picture's own size.
-        classes: Logits of the classes from the look at the whole picture, or None.
+        classes: Logits of the classes, from the look at the whole of each scan; empty where the
+            network tells none.
         patches: What was looked at, in order.
     """
 
     probability: NDArray[np.float32]
-    classes: NDArray[np.float32] | None
+    classes: tuple[NDArray[np.float32], ...]
     patches: tuple[Patch, ...]
 
 
@@ -90,7 +91,7 @@ def see(image: Image, eye: Eye, *, watch: Stopwatch) -> Seen:
     with watch("restore"):
         told = logits.mask[0, 0]
         probability = restore(expit(told / np.float32(eye.temperature)), image)
-    classes = None if logits.classes is None else logits.classes[0]
+    classes = () if logits.classes is None else (logits.classes[0],)
     return Seen(probability, classes, (Patch((0, 0, *image.shape), eye.preparation.shape),))
 
 
@@ -117,7 +118,7 @@ def see_closer(image: Image, eye: Eye, *, watch: Stopwatch) -> Seen:
 
 
 def joined(seen: Sequence[Seen], image: Image) -> Seen:
-    """What was seen of each of a picture's scans, as one; the classes are those of the first.
+    """What was seen of each of a picture's scans, as one.
 
     Args:
         seen: One for each of ``image.scans``, in their order.
@@ -131,7 +132,7 @@ def joined(seen: Sequence[Seen], image: Image) -> Seen:
         target = probability[scan.slices]
         np.maximum(target, part.probability, out=target)
         patches += [replace(patch, box=_moved(patch.box, scan.box)) for patch in part.patches]
-    return Seen(probability, seen[0].classes, tuple(patches))
+    return Seen(probability, tuple(told for part in seen for told in part.classes), tuple(patches))
 
 
 def _moved(box: Box, within: Box) -> Box:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.core import Image, Lesion, Result
+from suraksha.core import Image, Result
 from suraksha.errors import BundleError, UnknownNameError, UnsuitableError
 from suraksha.imaging.looks import unlike
 from suraksha.imaging.prepare import prepare
@@ -75,7 +74,8 @@ class Segmenter:
         Raises:
             BundleError: The network tells other classes than the card.
         """
-        return self._told(self._see(image, Stopwatch()))
+        seen = self._see(image, Stopwatch())
+        return self._whole(seen, self._classes(seen, image))
 
     def explain(self, image: Image) -> Maps:
         """Where the network looks in a picture, or in its largest scan, by name, coarse to fine.
@@ -135,8 +135,9 @@ class Segmenter:
                 self._check_looks(image)
         seen = self._see(image, watch)
         with watch("restore"):
-            told = adjust(self._told(seen))
-            mask = self._mask(told, image)
+            scans = self._classes(seen, image)
+            told = adjust(self._whole(seen, scans))
+            mask, unseen = self._mask(told, image, scans)
         with watch("measure"):
             measured = measure_image(mask, image, probability=told.probability)
             lesions = self.card.trust.confident(measured)
@@ -145,16 +146,13 @@ class Segmenter:
             *(mask, told.probability, lesions, image, self.card, latency),
             classes=told.classes,
             patches=seen.patches,
-            review=self._review(lesions, told),
+            review=self.card.trust.review(lesions, unseen=unseen),
         )
 
     def _check_looks(self, image: Image) -> None:
         why = unlike(image.cut(image.scans[0]), self.card.trust.looks)
         if why:
             raise UnsuitableError(image.name, why)
-
-    def _review(self, lesions: Sequence[Lesion], told: Told) -> tuple[str, ...]:
-        return self.card.trust.review(lesions, lesion=told.lesion if told.classes else 0.0)
 
     def _see(self, image: Image, watch: Stopwatch) -> Seen:
         seen = [self._see_scan(image.cut(scan), watch) for scan in image.scans]
@@ -163,29 +161,44 @@ class Segmenter:
     def _see_scan(self, scan: Image, watch: Stopwatch) -> Seen:
         return (see_closer if self._closer else see)(scan, self._eye, watch=watch)
 
-    def _mask(self, told: Told, image: Image) -> NDArray[np.bool_]:
-        """What threshold and presence rule make of each scan."""
-        mask = np.zeros(image.shape, bool)
-        for scan in image.scans:
-            part = replace(told, probability=told.probability[scan.slices])
-            mask[scan.slices] |= part.mask(self.card.threshold, self.card.presence)
-        return mask
+    def _mask(
+        self, told: Told, image: Image, scans: Sequence[Mapping[str, float] | None]
+    ) -> tuple[NDArray[np.bool_], float]:
+        """What threshold and presence rule make of each scan, by what it tells of itself.
 
-    def _told(self, seen: Seen) -> Told:
+        Beside it the greatest chance of a lesion in a scan in which nothing is marked, 0 where
+        every scan is marked or no classes are told.
+        """
+        mask, unseen = np.zeros(image.shape, bool), 0.0
+        for scan, classes in zip(image.scans, scans, strict=True):
+            part = Told(told.probability[scan.slices], classes, told.normal)
+            marked = part.mask(self.card.threshold, self.card.presence)
+            mask[scan.slices] |= marked
+            if classes is not None and not marked.any():
+                unseen = max(unseen, part.lesion)
+        return mask, unseen
+
+    def _classes(self, seen: Seen, image: Image) -> list[Mapping[str, float] | None]:
+        """The probability of each class, for each scan of the picture."""
         card = self.card
         if not card.classes:
-            return Told(seen.probability)
-        if seen.classes is None or seen.classes.shape != (len(card.classes),):
-            count = 0 if seen.classes is None else len(seen.classes)
+            return [None] * len(image.scans)
+        counts = [len(logits) for logits in seen.classes] or [0]
+        if set(counts) != {len(card.classes)}:
             raise BundleError(
                 f"bundle {card.name} cannot tell classes",
-                f"its card names {len(card.classes)}, its network tells {count}",
+                f"its card names {len(card.classes)}, its network tells {counts[0]}",
                 "Export the bundle again",
             )
-        classes = class_probabilities(
-            seen.classes, names=card.classes, temperature=card.class_temperature
-        )
-        return Told(seen.probability, classes, card.normal_classes)
+        return [
+            class_probabilities(logits, names=card.classes, temperature=card.class_temperature)
+            for logits in seen.classes
+        ]
+
+    def _whole(self, seen: Seen, scans: Sequence[Mapping[str, float] | None]) -> Told:
+        """What is told of the whole picture: its classes are those of the most suspicious scan."""
+        each = [Told(seen.probability, classes, self.card.normal_classes) for classes in scans]
+        return max(each, key=lambda told: told.lesion)
 
 
 def load_segmenter(

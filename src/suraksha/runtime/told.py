@@ -19,7 +19,8 @@ class Told:
 
     Args:
         probability: (H, W) float32 in 0..1, that each pixel is lesion.
-        classes: The calibrated probability of each class by name; None where it tells none.
+        classes: The calibrated probability of each class by name; None where it tells none. Of
+            several scans, those of the one that most likely shows a lesion.
         normal: Those of the classes whose pictures show no lesion.
     """
 

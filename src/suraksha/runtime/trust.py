@@ -26,8 +26,8 @@ class Trust:
         slope: Of the same, times the logit of the mean probability of its pixels (Platt scaling);
             not below 0, so that the order of lesions stays.
         review_below: A lesion of lower confidence asks for review.
-        review_unseen: Where nothing is marked, and the second output tells of any lesion with at
-            least this probability, the picture asks for review; above 1 for never.
+        review_unseen: Where nothing is marked in a scan, and the second output tells of any lesion
+            with at least this probability, the picture asks for review; above 1 for never.
         looks: Least and greatest of each feature of `suraksha.imaging.looks` that a picture of
             ultrasound has; empty where it was not fitted.
         fit: On what it was fitted, and what it gave there.
@@ -73,20 +73,24 @@ class Trust:
             for lesion in lesions
         )
 
-    def review(self, lesions: Sequence[Lesion], *, lesion: float) -> tuple[str, ...]:
+    def review(self, lesions: Sequence[Lesion], *, unseen: float) -> tuple[str, ...]:
         """Why a person must look at an answer; empty where nothing speaks for it.
 
         Args:
             lesions: Those of the answer, with calibrated confidences.
-            lesion: Probability of any lesion by the second output; 0 where it tells none.
+            unseen: Probability of any lesion, by the second output, in a scan in which nothing is
+                marked; 0 where there is no such scan, or it tells none.
         """
         told = [one.confidence for one in lesions if one.confidence is not None]
         reasons = []
         if told and min(told) < self.review_below:
             reasons.append(f"a lesion's confidence is below {self.review_below:.2f}")
-        if not lesions and lesion >= self.review_unseen:
+        if unseen >= self.review_unseen:
             chance = f"{self.review_unseen:.2f}"
-            reasons.append(f"nothing is marked, but the chance of a lesion is at least {chance}")
+            where = " in one of the scans" if lesions else ""
+            reasons.append(
+                f"nothing is marked{where}, but the chance of a lesion is at least {chance}"
+            )
         return tuple(reasons)
 
 
