@@ -110,12 +110,58 @@ def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_pat
     assert frames == {record["frame"]}
 
 
-def test_a_picture_that_is_no_dicom_gets_no_seg(make_dicom, tmp_path):
+def test_a_picture_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_path, capsys):
     PilImage.fromarray(make_dicom.picture()).save(tmp_path / "a.png")
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
-    assert "did not come from a DICOM file" in records(out)[0]["error"]
-    assert sorted(p.name for p in out.iterdir()) == ["report.html", "results.csv", "results.jsonl"]
+    (record,) = records(out)
+    assert "did not come from a DICOM file" in record["not_written"]["sr"]
+    assert "no sr file: no DICOM object" in capsys.readouterr().err
+    assert {"a_mask.png", "a_overlay.png"} < {p.name for p in out.iterdir()}
+    assert "sr" not in record
+
+
+def test_what_tells_of_lesions_is_left_out_where_there_is_none(make_dicom, tmp_path):
+    region = make_dicom.region(0, 0, 199, 249)
+    make_dicom.us_image(tmp_path / "us.dcm", number=3, regions=[region])  # a phantom without one
+    out = tmp_path / "out"
+    words = ["segment", str(tmp_path / "us.dcm"), "--out", str(out), "--also"]
+    stale = out / "us_seg.dcm"
+    out.mkdir()
+    stale.write_bytes(b"Suraksha")
+    assert main([*words, "seg,sr,rtstruct"]) == 0
+    (record,) = records(out)
+    assert record["lesions"] == []
+    assert (out / record["sr"]).exists()
+    assert not {"seg", "rtstruct", "not_written"} & record.keys()
+    assert not stale.exists(), "it told of an earlier answer"
+
+
+def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
+    region = make_dicom.region(0, 0, 199, 249)
+    for number, name in enumerate(("1.2.840.113619.2.5.1", "1.2.840.113619.2.5.2", "US.1.2")):
+        make_dicom.us_image(tmp_path / "in" / name, number=number, regions=[region])
+    (tmp_path / "in" / "notes.5").write_text("no picture")
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "in"), "--out", str(out)]) == 0
+    assert [record["mask"] for record in records(out)] == [
+        "1.2.840.113619.2.5.1_mask.png",
+        "1.2.840.113619.2.5.2_mask.png",
+        "US.1.2_mask.png",
+    ]
+
+
+def test_black_frames_of_a_clip_are_passed_over(make_dicom, tmp_path, capsys):
+    pixels = np.stack([make_dicom.picture(n) for n in range(3)])
+    pixels[0] = 0
+    region = make_dicom.region(0, 0, 199, 249)
+    make_dicom.us_image(tmp_path / "clip.dcm", pixels=pixels, regions=[region])
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out)]) == 0
+    assert records(out)[0]["frame"] in (2, 3)
+    make_dicom.us_image(tmp_path / "black.dcm", pixels=0 * pixels, regions=[region])
+    assert main(["segment", str(tmp_path / "black.dcm"), "--out", str(out)]) == 1
+    assert "does not look like" in capsys.readouterr().err
 
 
 def test_an_unknown_kind_is_wrong_usage(tmp_path, capsys):

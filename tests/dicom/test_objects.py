@@ -9,10 +9,12 @@ import highdicom as hd
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.config import disable_value_validation
 from pydicom.pixels import pixel_array
 
 from suraksha import load_segmenter, read_image
-from suraksha.dicom.objects import object_bytes, result_objects, write_seg, write_sr
+from suraksha.core import Spacing
+from suraksha.dicom.objects import MAKERS, object_bytes, result_objects, write_seg, write_sr
 from suraksha.dicom.rtstruct import in_patient
 from suraksha.dicom.seg import labels
 from suraksha.dicom.source import source_of
@@ -202,6 +204,78 @@ def test_the_same_result_gives_the_same_uids_and_a_correction_others(us, result_
     assert other.SOPInstanceUID not in uids
     assert other.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert all(len(uid) <= 64 for uid in uids)
+
+
+def test_another_answer_about_the_picture_is_another_object(us, result_of, segment):
+    path, _ = us()
+    uids = []
+    for mm in (None, 0.1, 0.3):
+        spacing = None if mm is None else Spacing.square(mm)
+        image = DicomFile(path, spacing=spacing).image()
+        found = segment(image)
+        mask = sample_phantom(4, 0, shape=image.shape).mask
+        result = replace(found, mask=mask, lesions=measure_image(mask, image))
+        uids.append(dcmread(io.BytesIO(object_bytes(result, "SR"))).SOPInstanceUID)
+    assert len(set(uids)) == 3
+
+
+ODD_HEADERS = {
+    "one frame of a class of one": {"NumberOfFrames": 1},
+    "retired class": {"sop_class": "1.2.840.10008.5.1.4.1.1.6"},
+    "a year for a birth date": {"PatientBirthDate": "1970"},
+    "an impossible birth date": {"PatientBirthDate": "19700000"},
+    "a date with dots": {"StudyDate": "2026.01.02"},
+    "a time with colons": {"StudyTime": "10:15:30"},
+    "another sex": {"PatientSex": "W"},
+    "default characters by no name": {
+        "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
+        "PatientName": "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ["SEG", "SR", "SC"])
+@pytest.mark.parametrize("odd", ODD_HEADERS)
+@pytest.mark.filterwarnings("ignore:Invalid value")
+def test_what_scanners_get_wrong_stops_no_object(us, result_of, tmp_path, dciodvfy, odd, kind):
+    with disable_value_validation():
+        path, given = us(**ODD_HEADERS[odd])
+    made = conforms(object_bytes(result_of(path), kind), tmp_path, dciodvfy)
+    assert made.PatientName == given.PatientName
+    assert made.PatientID == given.PatientID
+    classes = {str(e.value) for e in made.iterall() if e.keyword == "ReferencedSOPClassUID"}
+    assert str(given.SOPClassUID) in classes
+    told = {"StudyDate": "20260102", "StudyTime": "101530"}
+    for name in ("PatientBirthDate", "StudyDate", "StudyTime", "PatientSex"):
+        if name in ODD_HEADERS[odd]:
+            assert str(made[name].value or "") == told.get(name, "")
+
+
+def test_a_writers_own_error_quotes_no_patient(us, result_of, monkeypatch):
+    path, given = us()
+
+    def fail(source):
+        raise ValueError(f"odd: {source.header.PatientName}")
+
+    monkeypatch.setitem(MAKERS, "SR", fail)
+    with pytest.raises(InputError, match="cannot be told in one") as caught:
+        object_bytes(result_of(path), "SR")
+    assert str(given.PatientName) not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_corrected_report_says_so_and_asks_for_no_review(us, result_of, tmp_path, dciodvfy):
+    path, _ = us()
+    result = result_of(path)
+    bare, drawn = (
+        conforms(object_bytes(result, "SR", corrected=corrected), tmp_path, dciodvfy)
+        for corrected in (False, True)
+    )
+    told, changed = ({str(e.value) for e in d.iterall()} for d in (bare, drawn))
+    assert "Needs review" in told
+    assert "mask corrected by a person" not in told
+    assert "Needs review" not in changed
+    assert "mask corrected by a person" in changed
 
 
 def test_a_cine_is_told_by_the_frame_of_its_largest_lesion(make_dicom, tmp_path, segment):

@@ -59,7 +59,7 @@ def test_each_scan_is_answered_as_if_it_were_alone(segment, two_scans):
 
 
 class Bright:
-    """An engine that marks bright pixels; ``suspicion`` of the greatest is the chance of a lesion."""
+    """An engine that marks bright pixels; ``suspicion`` of the brightest is P(lesion)."""
 
     name, threads = "bright", 1
 

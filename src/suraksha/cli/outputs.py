@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from suraksha.cli.results import ALSO, KINDS
+from suraksha.cli.results import ALSO, KINDS, remove_outputs
 from suraksha.core import Result
-from suraksha.errors import UnknownNameError
+from suraksha.errors import InputError, UnknownNameError
 from suraksha.files import write_bytes
 from suraksha.imaging.heat import heat_panels
 from suraksha.imaging.overlay import overlay
 from suraksha.runtime.engines import Maps
 from suraksha.runtime.exports import geojson_bytes, nrrd_bytes
 from suraksha.runtime.record import png_bytes
+
+# kinds that tell of lesions alone
+OF_LESIONS = ("seg", "rtstruct")
 
 
 def also(text: str) -> tuple[str, ...]:
@@ -29,8 +32,8 @@ def also(text: str) -> tuple[str, ...]:
     return kinds
 
 
-def write_outputs(result: Result, out: Path, *, kinds: Sequence[str], maps: Maps) -> dict[str, str]:
-    """Write the files of a picture; their names by kind.
+def write_outputs(result: Result, out: Path, *, kinds: Sequence[str], maps: Maps) -> dict[str, Any]:
+    """Write the files of a picture.
 
     Args:
         result: The answer.
@@ -38,19 +41,28 @@ def write_outputs(result: Result, out: Path, *, kinds: Sequence[str], maps: Maps
         kinds: What to write besides mask, overlay and, with ``maps``, attention.
         maps: Where the network looked; empty if that was not asked for.
 
+    Returns:
+        The files' names by kind; under ``not_written``, where there are any, the kinds that the
+        result cannot be told in, and why.
+
     Raises:
-        InputError: A kind that the result cannot be told in.
         OSError: A place that cannot be written.
     """
-    written: dict[str, str] = {}
+    written: dict[str, Any] = {}
+    refused: dict[str, str] = {}
     wanted = ("mask", "overlay", *(("attention",) if maps else ()), *kinds)
     for kind in wanted:
-        if kind == "seg" and not result.lesions:
+        remove_outputs(out.parent, out.name, kinds=(kind,))
+        if kind in OF_LESIONS and not result.lesions:
             continue  # the report says that there is none
         path = out.with_name(f"{out.name}_{kind}{KINDS[kind]}")
-        write_bytes(path, _MAKERS[kind](result, maps))
-        written[kind] = path.name
-    return written
+        try:
+            write_bytes(path, _MAKERS[kind](result, maps))
+        except InputError as error:
+            refused[kind] = str(error)
+        else:
+            written[kind] = path.name
+    return {**written, **({"not_written": refused} if refused else {})}
 
 
 def _mask(result: Result, maps: Maps) -> bytes:

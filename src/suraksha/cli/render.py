@@ -53,7 +53,8 @@ def picture_line(record: Mapping[str, Any]) -> str:
         return f"{record['image']}: FAILED"
     lesions = [f"{size_text(x)} (confidence {x['confidence']:.2f})" for x in record["lesions"]]
     told = f" | {DECISION_SUPPORT}: {classes_text(record)}" if SUPPORT in record else ""
-    return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}{told}"
+    review = f" | look at it: {'; '.join(record['review'])}" if record.get("review") else ""
+    return f"{record['image']}: {'; '.join(lesions) or 'no lesion found'}{review}{told}"
 
 
 def classes_text(record: Mapping[str, Any]) -> str:
@@ -77,6 +78,7 @@ td {{ white-space: nowrap; }}
 th {{ font-size: .8rem; }}
 figcaption {{ overflow-wrap: anywhere; }}
 .failed {{ color: #f99; }}
+.review {{ color: #fc3; }}
 </style></head><body>
 <h1>Suraksha results</h1>
 <p class="warn">{notice} {intended_use}</p>
@@ -111,6 +113,18 @@ def _figure(record: Mapping[str, Any]) -> str:
         f"{lesions}</table>"
         if lesions
         else "<p>no lesion found</p>"
+    )
+    told = [f"frame {record['frame']} of the clip"] if "frame" in record else []
+    if "why_no_spacing" in record:
+        told.append(f"no millimetres: {record['why_no_spacing']}")
+    told += [f"no {kind} file: {why}" for kind, why in record.get("not_written", {}).items()]
+    table = (
+        "".join(
+            f'<p class="review"><b>Look at it</b>: {escape(why)}.</p>'
+            for why in (record.get("review") or ())
+        )
+        + table
+        + "".join(f"<p>{escape(line)}</p>" for line in told)
     )
     if SUPPORT in record:
         table += f"<p><b>{DECISION_SUPPORT}</b>: {escape(classes_text(record))}</p>"

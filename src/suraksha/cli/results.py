@@ -55,8 +55,8 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             found.append(path)
             continue
         inside = [f for f in sorted(path.rglob("*")) if _may_be_picture(f)]
-        pictures = [f for f in inside if not NO_PICTURE.search(f.stem)]
-        left_out += [f for f in inside if NO_PICTURE.search(f.stem)]
+        pictures = [f for f in inside if not NO_PICTURE.search(_stem(f))]
+        left_out += [f for f in inside if NO_PICTURE.search(_stem(f))]
         found += pictures or [path]
     if not [path for path in found if not path.is_dir()]:
         raise InputError(
@@ -67,9 +67,16 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return list({path.absolute(): path for path in found}.values()), left_out
 
 
+def _stem(path: Path) -> str:
+    """The name without its ending, or all of it: what follows the last dot of a UID is none."""
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+
+
 def _may_be_picture(path: Path) -> bool:
-    """By its ending; DICOM files often have none."""
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))
+    """By its ending; DICOM files often have none, or the last part of a UID."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    return path.is_file() and not path.name.startswith(".") and is_dicom(path)
 
 
 def earlier_records(out: Path) -> list[Record]:
@@ -102,10 +109,10 @@ def output_names(pictures: Sequence[Path], earlier: Sequence[Record] = ()) -> li
     old = {_place(record): _name(record) for record in earlier if _name(record)}
     again = {source_of(path) for path in pictures}
     used = {name.casefold() for place, name in old.items() if place not in again}
-    stems = {shown(path.stem).casefold() for path in pictures}
+    stems = {shown(_stem(path)).casefold() for path in pictures}
     names = []
     for path in pictures:
-        stem = shown(path.stem)
+        stem = shown(_stem(path))
         name, number = old.get(source_of(path), stem), 1
         while name.casefold() in used:
             number += 1
@@ -144,10 +151,10 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def remove_outputs(out: Path, name: str) -> None:
-    """Remove what an earlier call wrote for a picture that cannot be read any more."""
-    for kind, ending in KINDS.items():
-        path = out / f"{name}_{kind}{ending}"
+def remove_outputs(out: Path, name: str, *, kinds: Sequence[str] = tuple(KINDS)) -> None:
+    """Remove what an earlier call wrote for a picture, and what does not hold any more."""
+    for kind in kinds:
+        path = out / f"{name}_{kind}{KINDS[kind]}"
         if path.exists() and is_ours(path):
             path.unlink()
 

@@ -35,7 +35,7 @@ from suraksha.cli.results import (
 )
 from suraksha.core import Image, Result, Spacing
 from suraksha.errors import InputError, SurakshaError, UsageError
-from suraksha.files import write_text
+from suraksha.files import lock, write_text
 from suraksha.imaging.read import is_dicom, read_image
 from suraksha.runtime.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.runtime.card import DECISION_SUPPORT
@@ -125,11 +125,20 @@ def run_segment(options: argparse.Namespace) -> int:
             "its network has no attention, or was exported before it could tell",
             "Leave --explain out, or export the bundle again",
         )
+    with lock(options.out / LINES):  # two calls at once would give two pictures one name
+        new = _segment_into(options, segment, pictures)
+    return _conclude(new, left_out, options.out, segment.card.name)
+
+
+def _segment_into(
+    options: argparse.Namespace, segment: Segmenter, pictures: Sequence[Path]
+) -> list[Record]:
+    """Segment the pictures into the folder of results; the records of these pictures."""
     earlier = earlier_records(options.out)
     names = output_names(pictures, earlier)
     refuse_to_overwrite(options.out, names)
-    options.out.mkdir(parents=True, exist_ok=True)
-    new, named = [], list(zip(pictures, names, strict=True))
+    new: list[Record] = []
+    named = list(zip(pictures, names, strict=True))
     with (
         (options.out / LINES).open("a", encoding="utf-8") as lines,
         closing(_side_by_side(segment, named, options=options)) as answers,
@@ -148,20 +157,24 @@ def run_segment(options: argparse.Namespace) -> int:
         records = [{k: v for k, v in record.items() if k != SUPPORT} for record in records]
     write_text(options.out / "results.csv", csv_text(records))
     write_text(options.out / "report.html", html_page(records, segment.card.intended_use))
-    return _conclude(new, left_out, options.out, segment.card.name)
+    return new
 
 
 def _conclude(records: Sequence[Record], left_out: Sequence[Path], out: Path, bundle: str) -> int:
     failed = [record for record in records if "error" in record]
     for record in failed:
         print(f"suraksha: {record['image']}: {record['error']}", file=sys.stderr)
+    lacking = [record for record in records if "not_written" in record]
+    for record in lacking:
+        for kind, why in record["not_written"].items():
+            print(f"suraksha: {record['image']}: no {kind} file: {why}", file=sys.stderr)
     masks = f", {len(left_out)} masks and overlays left out" if left_out else ""
     print(
         f"{len(records) - len(failed)} of {len(records)} pictures segmented with {bundle}, "
         f"{len(failed)} failed{masks}. Results: {shown(out / 'report.html')}. Research use only.",
         file=sys.stderr,
     )
-    return 1 if failed else 0
+    return 1 if failed or lacking else 0
 
 
 def millimetres(text: str) -> Spacing:

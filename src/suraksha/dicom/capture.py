@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from suraksha.dicom import codes
-from suraksha.dicom.source import Source, refer_to_frame
+from suraksha.dicom.source import Source, name_own_class
 from suraksha.imaging.guard import quiet
 from suraksha.imaging.overlay import overlay
 
@@ -59,5 +59,5 @@ def _capture(source: Source) -> Dataset:
     if source.frame:
         of.ReferencedFrameNumber = source.frame
     capture.SourceImageSequence = [of]
-    refer_to_frame(capture, source)
+    name_own_class(capture, source)
     return capture

@@ -10,6 +10,7 @@ import suraksha
 MANUFACTURER = "Suraksha"
 MODEL_NAME = "Suraksha"
 NOTICE = "Research use only"
+CORRECTED = "mask corrected by a person"
 SEGMENT_LABEL = "Lesion"
 # series numbers of what is written, above those that scanners use
 SERIES_NUMBERS = {"SEG": 9101, "SR": 9102, "SC": 9103, "RTSTRUCT": 9104}

@@ -11,23 +11,25 @@ from suraksha.core import Image, Result
 from suraksha.dicom.capture import make_capture
 from suraksha.dicom.rtstruct import make_rtstruct
 from suraksha.dicom.seg import make_seg
-from suraksha.dicom.source import source_of
+from suraksha.dicom.source import Source, source_of
 from suraksha.dicom.sr import make_sr
+from suraksha.errors import InputError, UnsuitableError
 from suraksha.files import write_bytes
 from suraksha.imaging.dicom import DicomFile
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+# what highdicom and pydicom raise over a header that they cannot tell in an object
+WRITER_ERRORS = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
 MAKERS = {"SEG": make_seg, "SR": make_sr, "SC": make_capture, "RTSTRUCT": make_rtstruct}
 
 
 def object_bytes(result: Result, kind: str, *, corrected: bool = False) -> bytes:
     """A DICOM file about a result.
 
-    Its patient and study are those of the picture. Its UIDs follow from the picture, the bundle and
-    the kind (and from the mask, where a person corrected it), so that what is made or sent twice is
-    stored once.
+    Its patient and study are those of the picture. Its UIDs follow from the picture, the bundle,
+    the kind and what is told, so that what is made or sent twice is stored once.
 
     Args:
         result: A result of a picture that came from a DICOM file.
@@ -39,13 +41,32 @@ def object_bytes(result: Result, kind: str, *, corrected: bool = False) -> bytes
         InputError: The picture did not come from DICOM, or the result cannot be told in this kind.
         MissingExtraError: The extra ``[dicom]`` is not installed.
     """
-    return _as_bytes(MAKERS[kind](source_of(result, corrected=corrected)))
+    return _as_bytes(_made(kind, source_of(result, corrected=corrected)), kind)
 
 
-def _as_bytes(dataset: Dataset) -> bytes:
+def _made(kind: str, source: Source) -> Dataset:
+    try:
+        return MAKERS[kind](source)
+    except WRITER_ERRORS as error:
+        raise _refused(kind, source.result.image.name, error) from None
+
+
+def _as_bytes(dataset: Dataset, kind: str) -> bytes:
     buffer = BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    try:
+        dataset.save_as(buffer, enforce_file_format=True)
+    except WRITER_ERRORS as error:
+        raise _refused(kind, "the picture", error) from None
     return buffer.getvalue()
+
+
+def _refused(kind: str, name: str, error: Exception) -> InputError:
+    """What is told, without the error's own words: they may quote the patient."""
+    return InputError(
+        f"no DICOM {kind} can be written about '{name}'",
+        f"something in the header of its file cannot be told in one ({type(error).__name__})",
+        "Export the picture again from the scanner or archive, or export PNG, CSV or JSON",
+    )
 
 
 def seg_bytes(result: Result, *, corrected: bool = False) -> bytes:
@@ -80,18 +101,28 @@ def write_sr(result: Result, path: str | Path) -> None:
 def key_result(file: DicomFile, segment: Callable[[Image], Result]) -> Result:
     """The result of a file's picture; of a cine, that of the frame with the largest lesion.
 
+    Frames of a cine that do not look like ultrasound, such as black ones, are passed over.
+
     Args:
         file: A DICOM file; its frames are read one by one.
         segment: A `suraksha.Segmenter`.
 
     Raises:
         InputError: A frame that cannot be decoded.
+        UnsuitableError: No frame looks like ultrasound.
     """
     best: Result | None = None
+    unsuitable: UnsuitableError | None = None
     for image in file:
-        result = segment(image)
+        try:
+            result = segment(image)
+        except UnsuitableError as error:
+            unsuitable = error
+            continue
         if best is None or _largest(result) > _largest(best):
             best = result
+    if best is None and unsuitable is not None:
+        raise unsuitable
     return best if best is not None else segment(file.image())
 
 
@@ -115,4 +146,5 @@ def result_objects(
     """
     opened = file if isinstance(file, DicomFile) else DicomFile(file)
     source = source_of(key_result(opened, segment))
-    return [make_sr(source), *([make_seg(source)] if source.result.lesions else [])]
+    kinds = ("SR", "SEG") if source.result.lesions else ("SR",)
+    return [_made(kind, source) for kind in kinds]

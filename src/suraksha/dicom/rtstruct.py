@@ -132,7 +132,7 @@ def _reference(source: Source) -> Dataset:
     from pydicom import Dataset
 
     image = Dataset()
-    image.ReferencedSOPClassUID = source.whole.SOPClassUID
+    image.ReferencedSOPClassUID = source.sop_class
     image.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
     if source.frame:
         image.ReferencedFrameNumber = source.frame

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from suraksha.core import Result
 from suraksha.dicom import codes
-from suraksha.dicom.source import Source, refer_to_frame
+from suraksha.dicom.source import Source, name_own_class
 from suraksha.dicom.terms import algorithm, code, displayed
 from suraksha.errors import InputError
 from suraksha.imaging.guard import quiet
@@ -78,7 +78,7 @@ def _segmentation(source: Source) -> Dataset:
         for group in seg.PerFrameFunctionalGroupsSequence:
             of = group.DerivationImageSequence[0].SourceImageSequence[0]
             of.ReferencedFrameNumber = source.frame
-    refer_to_frame(seg, source)
+    name_own_class(seg, source)
     return seg
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from suraksha.core import Lesion
 from suraksha.dicom import codes
 from suraksha.dicom.codes import Code
-from suraksha.dicom.source import Source
+from suraksha.dicom.source import Source, name_own_class
 from suraksha.dicom.terms import algorithm_item, code
 from suraksha.errors import InputError
 from suraksha.imaging.guard import quiet
@@ -73,6 +73,7 @@ def _report(source: Source) -> Dataset:
         is_final=False,
         is_verified=False,
     )
+    name_own_class(report, source)
     return report
 
 
@@ -106,7 +107,7 @@ def _measurement(source: Source, name: Code, *, value: float, unit: Code) -> Any
         name=code(name),
         value=float(value),
         unit=code(unit),
-        algorithm_id=algorithm_item(source.result),
+        algorithm_id=algorithm_item(source.result, corrected=source.corrected),
     )
 
 
@@ -116,13 +117,12 @@ def _whole(source: Source) -> Any:  # noqa: ANN401 - of highdicom
 
     found = len(source.result.lesions)
     told = [(codes.LESION, codes.PRESENT if found else codes.ABSENT)]
-    review = getattr(source.result, "needs_review", None)
-    if review is not None:
-        told.append((codes.REVIEW, codes.YES if review else codes.NO))
+    if not source.corrected:  # the rule asks about the network's answer, of which nothing is left
+        told.append((codes.REVIEW, codes.YES if source.result.needs_review else codes.NO))
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(source.uid("picture"), "Picture"),
         finding_type=code(codes.LESION),
-        algorithm_id=algorithm_item(source.result),
+        algorithm_id=algorithm_item(source.result, corrected=source.corrected),
         finding_sites=[_site(source)],
         measurements=[
             _measurement(source, codes.LESIONS_FOUND, value=found, unit=codes.COUNT),
@@ -156,7 +156,7 @@ def _lesion(source: Source, lesion: Lesion) -> Any:  # noqa: ANN401 - of highdic
         referenced_region=region,
         finding_type=code(codes.LESION),
         finding_category=code(codes.ABNORMAL),
-        algorithm_id=algorithm_item(source.result),
+        algorithm_id=algorithm_item(source.result, corrected=source.corrected),
         finding_sites=[_site(source)],
         measurements=[
             _measurement(source, name, value=value, unit=unit)

@@ -40,8 +40,8 @@ def algorithm(result: Result) -> Any:  # noqa: ANN401 - of highdicom
     )
 
 
-def algorithm_item(result: Result) -> Any:  # noqa: ANN401 - of highdicom
-    """The same as a content item of a structured report (TID 4019)."""
+def algorithm_item(result: Result, *, corrected: bool) -> Any:  # noqa: ANN401 - of highdicom
+    """The same as a content item of a structured report (TID 4019), and whether a person drew."""
     import highdicom as hd
     from pydicom.sr.codedict import codes as standard
 
@@ -52,6 +52,7 @@ def algorithm_item(result: Result) -> Any:  # noqa: ANN401 - of highdicom
         parameters=[
             f"bundle={result.card.name}",
             f"network-sha256={result.card.model_sha256}",
+            *([codes.CORRECTED] if corrected else []),
             codes.NOTICE,
         ],
     )

@@ -36,10 +36,12 @@ RLE = f"{_UID}1.2.5"
 CODED = tuple(f"{_UID}1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
 TRANSFER_SYNTAXES = (*NATIVE, RLE, *CODED)
 ULTRASOUND, ULTRASOUND_CINE = f"{_UID}5.1.4.1.1.6.1", f"{_UID}5.1.4.1.1.3.1"
-SECONDARY_CAPTURE = f"{_UID}5.1.4.1.1.7"
+SECONDARY_CAPTURE, SECONDARY_CAPTURE_FRAMES = f"{_UID}5.1.4.1.1.7", f"{_UID}5.1.4.1.1.7.2"
+# the classes of ultrasound as they were before 1993 -> those of today
+RETIRED = {f"{_UID}5.1.4.1.1.6": ULTRASOUND, f"{_UID}5.1.4.1.1.3": ULTRASOUND_CINE}
 # US, US Multi-frame (and both as they were before 1993), Secondary Capture of one frame and of many
 SOP_CLASSES = (
-    *(ULTRASOUND, ULTRASOUND_CINE, f"{_UID}5.1.4.1.1.6", f"{_UID}5.1.4.1.1.3", SECONDARY_CAPTURE),
+    *(ULTRASOUND, ULTRASOUND_CINE, *RETIRED, SECONDARY_CAPTURE),
     *(f"{_UID}5.1.4.1.1.7.{n}" for n in (2, 3, 4)),
 )
 EXPORT = "Export the picture again from the scanner or archive"

@@ -110,7 +110,7 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     for record in records:
         picture = {key: record.get(key) for key in ("image", "bundle", "error")}
-        picture["made_by"] = MADE_BY
+        picture["made_by"] = record.get("made_by", MADE_BY)
         if "shape" in record:
             picture |= dict(zip(("rows", "columns"), record["shape"], strict=True))
             picture["needs_review"] = record.get("needs_review")
