@@ -13,7 +13,9 @@ import pytest
 from PIL import Image as PilImage
 
 from suraksha.cli.app import main
+from suraksha.cli.render import html_page, picture_line
 from suraksha.cli.results import output_names
+from suraksha.files import lock
 from suraksha.imaging.phantom import sample_phantom
 from suraksha.runtime.bundle import BUNDLES
 
@@ -300,3 +302,36 @@ def test_wrong_usage_exits_with_2(words):
     )
     assert done.returncode == 2
     assert b"usage: suraksha" in done.stderr
+
+
+def test_a_folder_takes_one_call_at_a_time(tmp_path, capsys):
+    PilImage.fromarray(sample_phantom(2, 0).image.pixels).save(tmp_path / "a.png")
+    with lock(tmp_path / "out" / "results.jsonl"):
+        assert main(["segment", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]) == 1
+    assert "is in use" in capsys.readouterr().err
+    assert main(["segment", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]) == 0
+
+
+def test_people_are_told_what_needs_a_look():
+    record = {
+        "image": "clip.dcm",
+        "lesions": [],
+        "review": ["nothing is marked, but <why>"],
+        "frame": 7,
+        "why_no_spacing": "the file tells no size of its pixels",
+        "not_written": {"rtstruct": "no place in the patient"},
+        "overlay": "clip_overlay.png",
+        "bundle": "b",
+        "model_sha256": "0" * 64,
+    }
+    page = html_page([record], "use")
+    for told in (
+        "Look at it</b>: nothing is marked, but &lt;why&gt;",
+        "frame 7 of the clip",
+        "no millimetres: the file tells no size of its pixels",
+        "no rtstruct file: no place in the patient",
+    ):
+        assert told in page
+    assert picture_line(record) == (
+        "clip.dcm: no lesion found | look at it: nothing is marked, but <why>"
+    )

@@ -139,6 +139,7 @@ def test_what_tells_of_lesions_is_left_out_where_there_is_none(make_dicom, tmp_p
 
 def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
     region = make_dicom.region(0, 0, 199, 249)
+    (tmp_path / "in").mkdir()
     for number, name in enumerate(("1.2.840.113619.2.5.1", "1.2.840.113619.2.5.2", "US.1.2")):
         make_dicom.us_image(tmp_path / "in" / name, number=number, regions=[region])
     (tmp_path / "in" / "notes.5").write_text("no picture")

@@ -30,6 +30,19 @@ MARKS = (
 )
 
 
+def test_regions_that_leave_nothing_out_certify_nothing(tmp_path):
+    pixels = picture(banner=40)
+    us_image(tmp_path / "a.dcm", pixels=pixels, regions=[region(0, 0, 239, 249)])
+    with pytest.raises(InputError, match="regions cover all of it"):
+        anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_pictures=True)
+    header = dcmread(made.path)
+    assert not made.blanked
+    assert header.BurnedInAnnotation == "YES"
+    codes = {item.CodeValue for item in header.DeidentificationMethodCodeSequence}
+    assert "113101" not in codes
+
+
 def with_everything(path, **more):
     """A picture that names its patient wherever it can."""
     other = Dataset()

@@ -74,6 +74,49 @@ def test_each_picture_is_taken_once_and_as_it_is_stored(orthanc, watcher, tmp_pa
     assert look.look() == 1
 
 
+class Answer:
+    """What an archive answers for one picture."""
+
+    def __init__(self, status_code, body=b""):
+        self.status_code, self.body = status_code, body
+        self.headers = {"Content-Type": "multipart/related; boundary=B"}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def raise_for_status(self):
+        assert self.status_code < 400
+
+    def iter_content(self, _):
+        yield self.body
+
+
+@pytest.mark.parametrize(("code", "asks"), [(404, 3), (410, 1), (500, 3), (503, 3)])
+def test_a_picture_that_the_archive_fails_over_stops_no_other(tmp_path, monkeypatch, code, asks):
+    path = tmp_path / "good.dcm"
+    good = str(us_image(path).SOPInstanceUID)
+    body = b"\r\n--B\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n--B--"
+    archive, asked = WebArchive("http://127.0.0.1:1/x", WebOptions()), []
+
+    def get(url, **_):
+        asked.append(url.rsplit("/", 1)[1])
+        return Answer(200, body) if asked[-1] == good else Answer(code)
+
+    both = [Reference("1.2", name, "1.1", "1") for name in ("9.9.9", good)]
+    monkeypatch.setattr(archive, "series", lambda dates="": iter([("1", "1.1", 2)]))
+    monkeypatch.setattr(archive, "pictures", lambda study, series: iter(both))
+    monkeypatch.setattr(archive._session, "get", get)
+    queue = Queue(tmp_path / "spool")
+    look = Watcher(archive, Spool(tmp_path / "spool"), queue, options=WatchOptions(free_bytes=0))
+    assert [look.look() for _ in range(3)] == [1, 0, 0]
+    assert asked.count("9.9.9") == asks, "what may come is asked for again"
+    assert asked.count(good) == 1
+    queue.close()
+
+
 def test_what_cannot_be_used_is_a_dead_letter_and_not_fetched_again(orthanc, watcher, tmp_path):
     look, spool, queue = watcher
     us_image(tmp_path / "good.dcm")

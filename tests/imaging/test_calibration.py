@@ -94,6 +94,21 @@ def test_a_bound_that_tells_the_size_is_taken_for_the_last_index():
     assert found.regions[0].box == (10, 20, 200, 250)
 
 
+def test_a_region_a_little_beyond_the_edge_is_cut_to_the_picture():
+    shape = (600, 800)
+    found = calibrate(header(item(RegionLocationMaxX1=803, RegionLocationMaxY1=602)), shape)
+    assert found.regions[0].box == (10, 20, 600, 800)
+    assert calibrate(header(item(RegionLocationMaxX1=805)), shape).regions == ()
+
+
+def test_where_one_of_two_scans_lies_outside_the_whole_picture_is_looked_at():
+    left = item(RegionLocationMinX0=0, RegionLocationMaxX1=100)
+    right = item(RegionLocationMinX0=101, RegionLocationMaxX1=300)
+    found = calibrate(header(left, right), SHAPE)
+    assert (found.regions, found.spacing) == ((), None)
+    assert "does not lie" in found.unscaled
+
+
 def test_two_scans_side_by_side_keep_their_own_pixels():
     left = item(RegionLocationMinX0=0, RegionLocationMaxX1=100)
     right = item(RegionLocationMinX0=101, RegionLocationMaxX1=249, PhysicalDeltaX=0.02)

@@ -220,6 +220,7 @@ def test_kept_where_it_was_asked_for(tmp_path, png):
     assert server.stop() == 0
     (place,) = keep.iterdir()
     assert place.name == number
+    assert place.stat().st_mode & 0o077 == 0, "pictures of patients are for this user's eyes"
     names = {"picture-1.png", "result.json", "correction-0.json"}
     assert {p.name for p in place.iterdir()} == names
     assert (place / "picture-1.png").read_bytes() == png

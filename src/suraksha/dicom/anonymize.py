@@ -42,7 +42,7 @@ class Anonymized:
 
     Args:
         path: The copy.
-        blanked: Whether all outside of its ultrasound regions was made black.
+        blanked: Whether its ultrasound regions leave something out, and that was made black.
         frames: How many frames it has.
     """
 
@@ -65,11 +65,12 @@ def anonymize(
         source: The file.
         out: Folder of the copy, which is named by its new SOP Instance UID.
         names: What stands for UIDs and for the patient.
-        whole_pictures: Copy a picture without usable regions as a whole; BurnedInAnnotation is then
-            YES, as nobody has looked.
+        whole_pictures: Copy a picture without usable regions, or whose regions leave nothing out,
+            as a whole; BurnedInAnnotation is then YES, as nobody has looked.
 
     Raises:
-        InputError: A file that cannot be used, or one without regions.
+        InputError: A file that cannot be used, one without regions, or one whose regions leave
+            nothing out.
         OSError: A place that cannot be written.
     """
     file = DicomFile(source)
@@ -96,15 +97,16 @@ def anonymize(
 
 
 def _pixels(file: DicomFile, whole_pictures: bool) -> tuple[list[NDArray[Any]], bool]:
-    """All frames, black outside their regions; and whether all of them have regions."""
+    """All frames, black outside their regions; and whether there was an outside in all of them."""
     frames, size, blanked = [], 0, True
     for image in file:
-        if not image.regions:
+        if not _has_outside(image):
             blanked = False
             if not whole_pictures:
+                known = "regions cover all of it" if image.regions else "region is not told"
                 raise InputError(
                     f"{file.path} is not anonymized",
-                    "it tells of no ultrasound region, so text in its pixels cannot be cut away",
+                    f"its ultrasound {known}, so text in its pixels cannot be cut away",
                     "Look at it, and give --whole-pictures if nothing in it names a patient",
                 )
         frames.append(_inside(image))
@@ -116,6 +118,14 @@ def _pixels(file: DicomFile, whole_pictures: bool) -> tuple[list[NDArray[Any]], 
                 "Cut the clip into shorter ones",
             )
     return frames, blanked
+
+
+def _has_outside(image: Image) -> bool:
+    """Whether there are regions, and pixels outside of them."""
+    inside = np.zeros(image.shape, bool)
+    for region in image.regions:
+        inside[region.slices] = True
+    return bool(image.regions) and not bool(inside.all())
 
 
 def _inside(image: Image) -> NDArray[Any]:

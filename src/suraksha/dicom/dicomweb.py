@@ -16,14 +16,15 @@ from pydicom.dataset import Dataset
 
 from suraksha.dicom.multipart import save_part
 from suraksha.dicom.node import is_loopback
-from suraksha.dicom.peer import PeerError, Reference
+from suraksha.dicom.peer import NotNowError, PeerError, Reference
 from suraksha.errors import InputError, UsageError
 from suraksha.imaging.guard import SOP_CLASSES
 
 FETCH = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 PAGE = 200
 Search = Callable[..., list[dict[str, Any]]]
-REFUSED = (400, 409, 415)
+# of one object: no use to ask again; not there yet; and from here on the archive's own trouble
+REFUSED, ABSENT, TROUBLE = (400, 406, 409, 410, 415), 404, 500
 SERIES = ("StudyInstanceUID", "SeriesInstanceUID", "NumberOfSeriesRelatedInstances")
 INSTANCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
@@ -114,6 +115,7 @@ class WebArchive:
 
         Raises:
             InputError: It is longer than the options allow, or the archive does not give it.
+            NotNowError: The archive fails over this picture.
             PeerError: The archive cannot be used.
         """
         parts = ("studies", wanted.study, "series", wanted.series, "instances", wanted.instance)
@@ -131,6 +133,8 @@ class WebArchive:
                         f"the archive answers {answer.status_code}",
                         "Look at the archive's log",
                     )
+                if answer.status_code == ABSENT or answer.status_code >= TROUBLE:
+                    raise NotNowError(f"it answers {answer.status_code} for a picture")
                 answer.raise_for_status()
                 kind = str(answer.headers.get("Content-Type", ""))
                 chunks = answer.iter_content(1 << 16)

@@ -22,7 +22,11 @@ class PeerError(SurakshaError):
     """The other end is not there, or ended the talk early; worth another try later."""
 
     def __init__(self, why: str) -> None:
-        super().__init__("the peer cannot be used", why, "It is tried again later")
+        super().__init__("the peer cannot be used", why, "Look whether it runs, and try again")
+
+
+class NotNowError(PeerError):
+    """The other end does not give this one object now, though it answers."""
 
 
 @dataclass(frozen=True, slots=True)

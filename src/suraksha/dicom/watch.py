@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from suraksha.dicom.dicomweb import WebArchive
 from suraksha.dicom.jobs import job_id
-from suraksha.dicom.peer import PeerError, Reference
+from suraksha.dicom.peer import NotNowError, PeerError, Reference
 from suraksha.dicom.queue import Queue
 from suraksha.dicom.spool import Spool
 from suraksha.errors import InputError
@@ -93,11 +93,18 @@ class Watcher:
         for study, series, count in self._archive.series(self._dates()):
             if count >= 0 and self._whole.get(series) == count:
                 continue
+            failed = False
             for picture in self._archive.pictures(study, series):
                 if self._stop.is_set() or not self._has_room():
                     return taken
-                taken += self._take(picture)
-            self._whole[series] = count
+                try:
+                    taken += self._take(picture)
+                except NotNowError as error:  # the next look asks for it again
+                    failed = True
+                    self._counts["not_now"] += 1
+                    self.last_error = error.why
+            if not failed:
+                self._whole[series] = count
         self._counts["looks"] += 1
         return taken
 

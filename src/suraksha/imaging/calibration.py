@@ -23,6 +23,9 @@ SHOWN = (1, 2)
 LEAST_MM, MOST_MM, MOST_UNEQUAL = 0.002, 2.0, 5.0
 # greatest share of a region that may lie in a larger one; beyond it they are one scan
 MOST_SHARED = 0.1
+# share of a side by which a region may reach beyond it: some scanners round up
+OVERSHOOT = 0.005
+NOT_INSIDE = "its ultrasound region does not lie in the picture"
 NO_CALIBRATION = "the file tells no size of its pixels"
 
 
@@ -49,7 +52,8 @@ def calibrate(
     Of each ultrasound region that is two-dimensional and shows tissue or colour flow, mm per pixel
     are 10 times the magnitude of its physical deltas, where both are in centimetres, finite,
     between 0.002 and 2 mm and not more than five-fold apart. Without any region, PixelSpacing is
-    taken.
+    taken. Where one such region does not lie in the picture, none is trusted: the whole picture is
+    looked at, without millimetres.
 
     Args:
         header: The file's elements.
@@ -59,6 +63,8 @@ def calibrate(
     """
     groups = list(_groups(header, frame))
     found = [_region(item, shape) for item in _first_of(groups, "SequenceOfUltrasoundRegions")]
+    if NOT_INSIDE in found:
+        found = [NOT_INSIDE]
     regions = _separate([region for region in found if isinstance(region, Region)])
     if given is not None:
         return Calibration(tuple(replace(r, spacing=given, unscaled="") for r in regions), given)
@@ -106,7 +112,7 @@ def _region(item: Dataset, shape: tuple[int, ...]) -> Region | str:
         return "none of its ultrasound regions is a two-dimensional scan"
     box = _box(item, shape)
     if box is None:
-        return "its ultrasound region does not lie in the picture"
+        return NOT_INSIDE
     spacing = _from_deltas(item)
     if isinstance(spacing, str):
         return Region(box, None, spacing)
@@ -119,11 +125,20 @@ def _box(item: Dataset, shape: tuple[int, ...]) -> Box | None:
     if told is None:
         return None
     top, left, bottom, right = map(int, told)  # inclusive
-    bottom -= bottom == shape[0]  # some scanners tell the size in place of the last index
-    right -= right == shape[1]
-    if not (0 <= top < bottom < shape[0] and 0 <= left < right < shape[1]):
+    sides = [_within(top, bottom, shape[0]), _within(left, right, shape[1])]
+    if None in sides:
         return None
-    return top, left, bottom + 1, right + 1
+    (top, bottom), (left, right) = (side for side in sides if side is not None)
+    return top, left, bottom, right
+
+
+def _within(first: int, last: int, side: int) -> tuple[int, int] | None:
+    """First and one past the last index, cut to the picture; None where too much is cut."""
+    room = max(1, int(OVERSHOOT * side))
+    if first < -room or last > side - 1 + room:
+        return None
+    first, last = max(first, 0), min(last, side - 1)
+    return (first, last + 1) if first < last else None
 
 
 def _from_deltas(item: Dataset) -> Spacing | str:

@@ -36,6 +36,8 @@ class Keeper:
             return None
         number = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(6)}"
         place = self._folder / number
+        self._folder.mkdir(parents=True, exist_ok=True)
+        place.mkdir(mode=0o700)  # pictures of patients: for this user's eyes
         for picture in pictures:
             write_bytes(place / picture.name, picture.read_bytes())
         write_text(place / "result.json", json.dumps(answer, indent=2) + "\n")

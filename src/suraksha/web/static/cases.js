@@ -100,25 +100,30 @@ export class Case {
 
   // All again in another scale; what a person drew stays.
   async rescale(spacing) {
-    this.spacing = spacing;
-    const before = [...this.found].filter(([frame, at]) => frame === this.frame || at.mask.edited || at.calipers.length);
-    this.found.clear();
-    for (const [frame, { mask, calipers }] of before) {
-      const at = await this.segment(frame);
-      if (mask.edited) {
-        at.mask = mask;
-        await this.measure(frame);
+    const [found, was] = [this.found, this.spacing];
+    const before = [...found].filter(([frame, at]) => frame === this.frame || at.mask.edited || at.calipers.length);
+    [this.found, this.spacing] = [new Map(), spacing];
+    try {
+      for (const [frame, { mask, calipers }] of before) {
+        const at = await this.segment(frame);
+        if (mask.edited) {
+          at.mask = mask;
+          await this.measure(frame);
+        }
+        at.calipers = calipers.map(({ ends }) => ({ ends, text: this.distance(...ends, at) }));
       }
-      at.calipers = calipers.map(({ ends }) => ({ ends, text: this.distance(...ends, at) }));
+    } catch (problem) {
+      [this.found, this.spacing] = [found, was]; // what a person drew is not lost
+      throw problem;
     }
     return true;
   }
 
   async export(kind) {
-    const at = this.current;
+    const at = this.current, sent = this.sent(), spacing_mm = this.spacing; // of this frame, before any wait
     const mask = at.mask.edited ? await at.mask.toPng() : undefined;
     const kept = kind === "correction" ? at.kept : undefined;
-    return api.exported(kind, { ...this.sent(), mask, kept, spacing_mm: this.spacing });
+    return api.exported(kind, { ...sent, mask, kept, spacing_mm });
   }
 
   // Millimetres of a pixel at a place, [row, col], of a frame, or null.
