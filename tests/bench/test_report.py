@@ -147,6 +147,12 @@ def test_seeds_of_one_fold_are_averaged_by_picture(make_picture):
     assert mean_over_folds({0: [first]}) != Estimate(0.5, 0.5, 0.5)
 
 
+def test_seeds_that_held_other_pictures_back_are_averaged_where_they_scored(make_picture):
+    first = [make_picture("a", 8, 8), make_picture("b", 0, 8)]
+    second = [make_picture("b", 8, 8), make_picture("c", 8, 8)]
+    assert mean_over_folds({0: [first, second]}).value == pytest.approx((1 + 0.5 + 1) / 3)
+
+
 def test_no_lesion_anywhere_is_no_number():
     assert math.isnan(mean_over_folds({0: [[]], 1: [[]]}).value)
 

@@ -1,5 +1,6 @@
 """The verbs of the build side, in a row: phantom, check, pack, split, train, evaluate, export."""
 
+import argparse
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 import tomli_w
 
 from suraksha.cli.app import main
+from suraksha.cli.build import add_train, configured
 from suraksha.data.splits import load_split
 from suraksha.runtime.bundle import read_bundle
 from suraksha.train.run import open_run
@@ -158,3 +160,19 @@ def test_check_on_busi(busi_root, capsys):
     assert ["benign (433)", "malignant (145)"] in found["identical"]
     assert 140 <= len(found["duplicate_groups"]) <= 150
     assert 8 <= len(found["mixed_groups"]) <= 10
+
+
+@pytest.mark.parametrize(
+    ("words", "optim"),
+    [
+        (["--epochs", "17"], (17, 10, 128)),  # of 34, of which 20 see small pictures
+        (["--size", "C1"], (34, 0, 0)),
+        (["--size", "C2"], (34, 0, 0)),
+        ([], (34, 20, 128)),
+    ],
+)
+def test_small_epochs_follow_what_the_command_line_changes(words, optim):
+    parser = argparse.ArgumentParser()
+    add_train(parser)
+    found = configured(parser.parse_args(["lite", "--data", "d", "--out", "o", *words])).optim
+    assert (found.epochs, found.small_epochs, found.small_size) == optim

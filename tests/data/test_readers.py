@@ -7,6 +7,7 @@ from PIL import Image as PilImage
 
 from suraksha.core import Image
 from suraksha.data.catalogue import DATASETS, find_dataset, load_description
+from suraksha.data.layout import locate
 from suraksha.data.names import natural_key
 from suraksha.data.readers import find_cases, load_case, mask_sha256, picture_sha256
 from suraksha.errors import DataError, InputError, SurakshaError, UnknownNameError
@@ -227,3 +228,11 @@ def test_busi_is_whole(busi_root):
     assert len(cases) == 780
     assert sum(len(case.mask_paths) for case in cases) == 798
     assert find_cases(busi_root.parent) == cases
+
+
+def test_a_data_set_is_found_where_fetch_puts_it(tmp_path):
+    place = tmp_path / "data" / "busi" / "Dataset_BUSI_with_GT"
+    (place / "benign").mkdir(parents=True)
+    (place / "benign" / "benign (1).png").write_bytes(b"")
+    for root in (tmp_path / "data", tmp_path / "data" / "busi", place):
+        assert locate(root)[0] == place

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from PIL import Image as PilImage
 
 from suraksha.data.cache import open_cache
 from suraksha.data.loaders import (
@@ -162,6 +163,34 @@ def test_a_recipe_s_mean_and_std_need_no_cache_of_their_own(tiny_config, phantom
         config = replace(short, data=replace(short.data, mean=mean))
         train(config, phantom_root, out=tmp_path, progress=False)
     assert len(list(tmp_path.glob("tiny-*"))) == 2
+
+
+def test_corrected_masks_are_not_answered_by_the_old_run(tiny_config, phantom_root, tmp_path):
+    short = replace(tiny_config, optim=replace(tiny_config.optim, epochs=1))
+    root, out = tmp_path / "data", tmp_path / "runs"
+    shutil.copytree(phantom_root, root)
+    train(short, root, out=out, progress=False)
+    assert train(short, root, out=out, progress=False).finished, "nothing was changed"
+    mask = next(path for path in sorted(root.rglob("*_mask.png")) if "normal" not in path.name)
+    with PilImage.open(mask) as old:
+        turned = np.flipud(np.asarray(old))
+    PilImage.fromarray(turned).save(mask)
+    for cache in out.glob("cache-*"):
+        shutil.rmtree(cache)
+    with pytest.raises(TrainError, match="other masks or classes"):
+        train(short, root, out=out, progress=False)
+
+
+def test_a_validation_part_without_lesions_is_refused(phantom_cache, tiny_config):
+    """Patients of many frames do not fit a small share, single normal pictures do."""
+    lump = [
+        replace(item, group=item.name if item.normal else f"patient {n % 2}")
+        for n, item in enumerate(open_cache(phantom_cache).items)
+    ]
+    cache = replace(open_cache(phantom_cache), items=tuple(lump))
+    data = replace(tiny_config.data, protocol="clean", validation_share=0.25)
+    with pytest.raises(DataError, match="no picture with a lesion"):
+        split_of(replace(tiny_config, data=data), cache)
 
 
 def test_two_processes_do_not_train_one_run(tiny_config, phantom_cache, tmp_path):

@@ -157,15 +157,19 @@ def mean_over_folds(folds: Mapping[int, Sequence[Sequence[PictureScore]]]) -> Es
     Groups are whole within a fold, so the folds are drawn independently.
 
     Args:
-        folds: By fold the scores of each training seed, of the same pictures; a picture's Dice is
-            its mean over the seeds.
+        folds: By fold the scores of each training seed; a picture's Dice is its mean over the
+            seeds that scored it, which may differ in the part that they hold back.
     """
     draws = []
     for fold, runs in folds.items():
-        named = [{score.name: score.dice for score in run} for run in runs]
-        values = np.mean([[dice[score.name] for score in runs[0]] for dice in named], axis=0)
-        if len(values):
-            groups = [score.group for score in runs[0]]
+        dice: dict[str, list[float]] = defaultdict(list)
+        group = {score.name: score.group for run in runs for score in run}
+        for run in runs:
+            for score in run:
+                dice[score.name].append(score.dice)
+        if dice:
+            values = np.array([np.mean(found) for found in dice.values()])
+            groups = [group[name] for name in dice]
             draws.append(Resampler.of(groups, seed=fold, resamples=RESAMPLES).means(values))
     if not draws:
         return NO_NUMBER

@@ -105,8 +105,9 @@ def _table_2(rows: Sequence[Contender], results: Results, recipe: str) -> Table:
             "grid.",
             "Training accuracy is of the last epoch, on augmented pictures and with the weights "
             "of the moment; all else is with their moving average, where the recipe has one.",
-            "all background: a mask without a pixel. mean mask: the average training mask, cut at "
-            f"a half, for every picture. Both on the grid of {(reference(rows) or rows[0]).label}.",
+            "all background: a mask without a pixel. mean mask: for every picture the average "
+            "training mask, cut where its Dice on the training masks is best. Both on the grid of "
+            f"{(reference(rows) or rows[0]).label}.",
             "The time holds scoring the watched part after each epoch.",
             f"Trained on {_devices(rows)}.",
             *_unfinished(rows, PAPER),

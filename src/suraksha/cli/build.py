@@ -96,8 +96,11 @@ def configured(options: argparse.Namespace) -> TrainConfig:
         number = first_number(protocol)
     data = replace(data, protocol=protocol, number=data.number if number is None else number)
     optim = config.optim
-    if options.epochs is not None:
-        optim = replace(optim, epochs=options.epochs)
+    if options.epochs is not None:  # the share that sees small pictures stays
+        small = round(optim.small_epochs * options.epochs / optim.epochs)
+        optim = replace(optim, epochs=options.epochs, small_epochs=small)
+    if optim.small_size >= data.size:
+        optim = replace(optim, small_epochs=0, small_size=0)
     seed = config.seed if options.training_seed is None else options.training_seed
     return replace(config, data=data, optim=optim, seed=seed)
 

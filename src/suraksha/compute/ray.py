@@ -91,7 +91,9 @@ class RayExecutor:
 
     def _task(self) -> Any:  # noqa: ANN401 - of Ray
         """`_do` as Ray takes it, with its share of the cluster."""
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        # a head that only keeps the cluster has no cores to give
+        machines = [machine for machine in alive if machine.get("CPU", 0) >= 1] or alive
         cores = [int(machine.get("CPU", 0)) for machine in machines]
         gpus = int(sum(machine.get("GPU", 0) for machine in machines))
         self.workers = self.workers or gpus or len(machines)

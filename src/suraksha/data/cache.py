@@ -6,6 +6,7 @@ uint8, rows of bits) and ``index.json``. It alone suffices to train on another m
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -89,6 +90,12 @@ class Cache:
     images: NDArray[np.uint8]
     packed_masks: NDArray[np.uint8]
     sha256: str
+
+    @property
+    def truth_sha256(self) -> str:
+        """A hash of the pictures, masks and classes as the data set has them, at any size."""
+        known = [[i.name, i.label, i.picture_sha256, i.mask_sha256] for i in self.items]
+        return hashlib.sha256(canonical_json({"items": sorted(known)})).hexdigest()
 
     def masks(self) -> NDArray[np.bool_]:
         """All masks, (N, h, w) bool, unpacked into memory."""

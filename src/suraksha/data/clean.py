@@ -115,5 +115,6 @@ def check_against_table(items: Iterable[HashedItem]) -> None:
         raise DataError(
             f"the pictures do not match the folds of 'clean' ({len(faults)} faults)",
             listing(faults),
-            "Use an unaltered copy of BUSI, whole: all 780 pictures with their masks",
+            "Use an unaltered copy of BUSI, whole: all 780 pictures with their masks; or, if these "
+            "are other pictures in its layout, give them a name of their own in a suraksha.toml",
         )

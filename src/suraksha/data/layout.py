@@ -88,7 +88,8 @@ def locate(root: str | Path, spec: DatasetSpec | None = None) -> tuple[Path, Dat
     if spec is None and (root / DESCRIPTION_FILE).is_file():
         spec = load_description(root / DESCRIPTION_FILE)
     for known in DATASETS if spec is None else (spec,):
-        for place in [root] + ([root / known.folder] if known.folder else []):
+        inside = [root, root / known.name]  # where the set itself lies, and where `fetch` puts it
+        for place in inside + ([base / known.folder for base in inside] if known.folder else []):
             if any(_first(place, entry) for entry in known.classes):
                 return place, known
     wanted = spec.name if spec else ", ".join(known.name for known in DATASETS)

@@ -56,13 +56,14 @@ def _purpose(card: Card) -> list[str]:
 def _network(card: Card) -> list[str]:
     height, width = card.preparation.shape
     options = {key: value for key, value in card.model.items() if key != "name"}
+    before = ", before it was stored in 8 bits" if card.quantisation else ""
     facts = {
         "network": card.model.get("name"),
         "options": ", ".join(f"{key} {plain_text(value)}" for key, value in options.items()),
         "parameters": f"{card.parameters / 1e6:.2f} M",
         f"multiply-accumulates at {height} x {width}": f"{card.macs / 1e9:.2f} G",
         "SHA-256 of `model.onnx`": card.model_sha256,
-        "greatest difference to torch at export, in probability": ", ".join(
+        f"greatest difference to torch at export, in probability{before}": ", ".join(
             f"{size}: {gap:.1e}" for size, gap in card.parity.items()
         ),
         **_bits(card),

@@ -173,7 +173,8 @@ class TrainConfig:
 
     Args:
         name: The recipe's name; the run folder begins with it.
-        seed: Of the weights, the order and the augmentation.
+        seed: Of the weights, the order, the augmentation, and of what `validation_share` holds
+            back.
     """
 
     name: str = "custom"
@@ -202,6 +203,12 @@ class TrainConfig:
                 f"a size of {' or '.join(map(str, sizes))} cannot be used",
                 f"{divisor} divides the input of {name}",
                 f"Give {' and '.join(map(str, fit))}",
+            )
+        if self.optim.small_epochs and self.optim.small_size > size:
+            raise TrainError(
+                f"small_size = {self.optim.small_size} cannot be used with a size of {size}",
+                "the first epochs see smaller pictures, not larger ones",
+                "Set [optim] small_epochs = 0",
             )
         batch, world = self.optim.batch_size, self.train.world
         if batch % world or batch // world < 2:

@@ -41,6 +41,8 @@ from suraksha.train.run import Run, cpu_name, training_facts
 from suraksha.train.score_classes import score_told
 
 MEAN_MASK_GRID = (256, 256)
+# pictures that are read at a time where only their masks stay
+CHUNK = 64
 NO_RULE = PresenceRule()
 Tell = Callable[[Image], Told]
 Mask = NDArray[np.bool_]
@@ -157,8 +159,8 @@ def evaluate(
     if part != ALL:
         check_hashes(samples, known)
     if isinstance(model, Run):
-        trained = [] if part == ALL else read_samples(data, model.split.train, progress=progress)
-        found = _evaluate_run(model, samples, [s.truth for s in trained], progress)
+        names = () if part == ALL else model.split.train
+        found = _evaluate_run(model, samples, _training_masks(data, names, progress), progress)
     else:
         found = _evaluate_bundle(model, samples, progress)
     seen = {
@@ -168,6 +170,16 @@ def evaluate(
         "scored_part": part,
     }
     return replace(found, facts={**found.facts, **seen})
+
+
+def _training_masks(data: str | Path, names: Sequence[str], progress: Progress) -> list[Mask]:
+    """The masks on the grid of the mean mask, read a few pictures at a time."""
+    parts = [names[first : first + CHUNK] for first in range(0, len(names), CHUNK)]
+    return [
+        resize_mask(sample.truth, MEAN_MASK_GRID)
+        for part in progress(parts)
+        for sample in read_samples(data, part)
+    ]
 
 
 def _names(model: Run | Segmenter, part: str) -> tuple[str, ...] | None:

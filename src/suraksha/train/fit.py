@@ -24,7 +24,7 @@ from suraksha.data.layout import Case, locate
 from suraksha.data.loaders import CacheDataset, classes_of, plain_loader, training_loader
 from suraksha.data.processes import launched_rank
 from suraksha.data.splits import Split, hold_out, make_split
-from suraksha.errors import TrainError
+from suraksha.errors import DataError, TrainError
 from suraksha.files import lock, write_text
 from suraksha.imaging.prepare import Preparation
 from suraksha.models.zoo import load_pretrained
@@ -61,6 +61,13 @@ def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) ->
     )
     if data.validation_share:
         split = hold_out(split, cache.items, share=data.validation_share, seed=config.seed)
+        held = set(split.validation)
+        if all(item.normal for item in cache.items if item.name in held):
+            raise DataError(
+                "the validation part would hold no picture with a lesion",
+                f"their groups are larger than a share of {data.validation_share} of their class",
+                "Raise [data] validation_share, or set it to 0 and do without a presence rule",
+            )
     return split
 
 
@@ -128,7 +135,7 @@ def train(
         return _follow(config, cache, out)
     split = split_of(config, cache, lists=lists)
     with lock(out / config.run_name):
-        run = replace(start_run(out, config, split=split), config=config)
+        run = replace(start_run(out, config, split=split, truth=cache.truth_sha256), config=config)
         if run.finished is None:
             _finish(run, cache, progress)
         return open_run(run.folder)

@@ -26,6 +26,7 @@ from suraksha.train.config import TrainConfig, config_from_dict
 from suraksha.train.presence_file import FILE as PRESENCE
 from suraksha.train.presence_file import RunPresence, read_presence
 
+ENVIRONMENT = "environment.json"
 FINISHED = "finished.json"
 PACKAGES = ("suraksha", "torch", "lightning", "kornia", "numpy", "onnxruntime")
 
@@ -115,11 +116,18 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, config, split, finished, presence, classes)
 
 
-def start_run(out: Path, config: TrainConfig, *, split: Split) -> Run:
+def start_run(out: Path, config: TrainConfig, *, split: Split, truth: str = "") -> Run:
     """The folder of a config under ``out``: made, or found where the run was begun before.
 
+    Args:
+        out: Where runs lie.
+        config: What is trained.
+        split: On which pictures.
+        truth: `suraksha.data.cache.Cache.truth_sha256` of the cache, by which corrected masks are
+            noticed.
+
     Raises:
-        TrainError: The folder was begun with another config or split.
+        TrainError: The folder was begun with another config, split or truth.
     """
     folder = out / config.run_name
     for half in (*folder.glob(".*.part"), *folder.glob("*.half.*")):
@@ -132,12 +140,27 @@ def start_run(out: Path, config: TrainConfig, *, split: Split) -> Run:
                 "its files differ from what was asked for",
                 "Give another --out, or move that folder away",
             )
+        if truth and _begun_with(folder) not in ("", truth):
+            raise TrainError(
+                f"run {folder} was trained on other masks or classes",
+                "those of the data set have been changed since",
+                "Give another --out, or move that folder away to train anew",
+            )
         return run
     folder.mkdir(parents=True, exist_ok=True)
     split.save(folder / "split.json")
-    write_text(folder / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    facts = {**environment(), **({"truth_sha256": truth} if truth else {})}
+    write_text(folder / ENVIRONMENT, json.dumps(facts, indent=2) + "\n")
     write_text(folder / "config.toml", tomli_w.dumps(config.to_dict()))
     return open_run(folder)
+
+
+def _begun_with(folder: Path) -> str:
+    """The truth that a run was begun with; empty for one that does not say."""
+    try:
+        return str(json.loads((folder / ENVIRONMENT).read_bytes()).get("truth_sha256", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def training_facts(run: Run) -> dict[str, Any]:
