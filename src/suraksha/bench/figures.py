@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,11 +147,12 @@ def _curves(rows: Sequence[Contender], results: Results, path: Path) -> Path:
             epochs = results.curves[one.first.cell.name]
             line = [(epoch["epoch"], epoch[key]) for epoch in epochs]
             axes.plot(*zip(*line, strict=True), label=one.label, color=_colour(place))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch")
         axes.set_title(title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
-    figure.suptitle(f"{results.plan.title}: recipe {rows[0].first.cell.config.name}")
+    figure.suptitle(fill(f"{results.plan.title}: recipe {rows[0].first.cell.config.name}", 120))
     return save_figure(figure, path)
 
 
@@ -177,14 +179,16 @@ def _dice_by_cost(rows: Sequence[Contender], results: Results, path: Path) -> Pa
             axes.errorbar(
                 *(cost(one), found.value, spread), fmt="o", color=_colour(place), label=one.label
             )
-        axes.set_xscale("log")
+        axes.set_xscale("log", subs=(2, 5))
+        for axis_of in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            axis_of("{x:g}")
         axes.set_xlabel(title)
         axes.set_ylabel(f"Dice per picture, lesion pictures, {protocol}")
         axes.grid(alpha=0.3, which="both")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
-    figure.suptitle(f"{results.plan.title}: 95 % intervals")
+    figure.suptitle(fill(f"{results.plan.title}: 95 % intervals", 60 * len(costs)))
     return save_figure(figure, path)
 
 
 def _colour(place: int) -> str:
-    return f"C{place}" if place < 10 else ("black", "darkkhaki", "navy", "crimson")[place % 4]
+    return f"C{place}" if place < 10 else ("black", "gold", "navy", "saddlebrown")[place % 4 - 2]
