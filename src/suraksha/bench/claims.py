@@ -76,7 +76,7 @@ class Evidence:
     background: float
 
 
-def claims_table(rows: Sequence[Contender], results: Results, recipe: str) -> Table | None:
+def claims_table(rows: Sequence[Contender], results: Results, *, recipe: str) -> Table | None:
     """Ratios of C3 to each baseline beside the paper's, and a sentence for each claim.
 
     None where SURAKSHA or all baselines were left out.

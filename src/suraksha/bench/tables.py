@@ -68,7 +68,7 @@ def _tables(runs: Sequence[Scored], results: Results) -> Iterator[Table]:
     recipe = f"recipe {name}"
     if any(PAPER in one.runs for one in rows):
         yield _table_2(rows, results, recipe)
-        claims = claims_table(rows, results, recipe)
+        claims = claims_table(rows, results, recipe=recipe)
         if claims is not None:
             yield claims
     for protocol in (PAPER, CLEAN):

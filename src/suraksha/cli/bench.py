@@ -7,12 +7,13 @@ import json
 import sys
 from pathlib import Path
 
+from suraksha.bench.arithmetic import check_published, check_text
 from suraksha.bench.cells import states
 from suraksha.bench.figures import draw_figures
 from suraksha.bench.formats import FORMATS
 from suraksha.bench.latency import HEAD, latency_json, latency_rows, measure_latency
 from suraksha.bench.plan import load_plan
-from suraksha.bench.published import TABLE_2, check_published, check_text, read_table
+from suraksha.bench.published import TABLE_2, read_table
 from suraksha.bench.results import read_results
 from suraksha.bench.run import BenchOptions, bench
 from suraksha.bench.speed import ROUNDS, measure_speeds

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from suraksha.core import Result
 from suraksha.dicom.codes import uid_of
+from suraksha.dicom.headers import OF_FRAMES, usable
 from suraksha.errors import InputError
 from suraksha.imaging.dicom import Origin
-from suraksha.imaging.guard import (
-    RETIRED,
-    SECONDARY_CAPTURE,
-    SECONDARY_CAPTURE_FRAMES,
-    ULTRASOUND,
-    ULTRASOUND_CINE,
-    quiet,
-)
+from suraksha.imaging.guard import SECONDARY_CAPTURE, ULTRASOUND, quiet
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -32,11 +24,6 @@ MAY_BE_EMPTY = (
     *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
 )
 NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-SEXES = ("M", "F", "O", "")
-TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
-# the classes of one frame, and those of several that stand for them where a file has several
-SEVERAL = {ULTRASOUND: ULTRASOUND_CINE, SECONDARY_CAPTURE: SECONDARY_CAPTURE_FRAMES}
-OF_FRAMES = ("NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +98,7 @@ def source_of(result: Result, *, corrected: bool = False) -> Source:
             "Export the picture again from the scanner or archive",
         )
     with quiet():
-        whole = _usable(_copied(origin.header), frames=origin.frames)
+        whole = usable(_copied(origin.header), frames=origin.frames)
         header = _single_frame(whole)
     frame = (origin.frame or 1) if "NumberOfFrames" in whole else None
     own = str(origin.header.SOPClassUID)
@@ -142,61 +129,6 @@ def _copied(header: Dataset, without: Sequence[str] = ()) -> Dataset:
         if name not in made:
             setattr(made, name, "")
     return made
-
-
-def _usable(made: Dataset, *, frames: int) -> Dataset:
-    """A copied header without what ordinary scanners get wrong and writers stumble over.
-
-    What is no date, time or sex becomes empty, a code of characters that begins with the default is
-    told by its name, and a class that is retired, or that has no frames though the file has, by the
-    one of today that fits; references to the picture name its own again (`name_own_class`).
-    """
-    for element in made:
-        clean = _CLEAN.get(element.VR)
-        if clean is not None and isinstance(element.value, str):
-            element.value = clean(element.value.strip())
-    if str(made.PatientSex or "") not in SEXES:
-        made.PatientSex = ""
-    if "SpecificCharacterSet" in made:
-        _name_default_characters(made)
-    sop_class = RETIRED.get(str(made.SOPClassUID), str(made.SOPClassUID))
-    if frames > 1 and sop_class in SEVERAL:
-        sop_class = SEVERAL[sop_class]
-    made.SOPClassUID = sop_class
-    if sop_class in SEVERAL:
-        for name in OF_FRAMES:
-            if name in made:
-                del made[name]
-    else:
-        made.NumberOfFrames = frames
-    return made
-
-
-def _name_default_characters(made: Dataset) -> None:
-    told = made.SpecificCharacterSet
-    if not told:
-        del made.SpecificCharacterSet
-    elif not isinstance(told, str) and not told[0]:
-        made.SpecificCharacterSet = ["ISO 2022 IR 6", *told[1:]]
-
-
-def _date(text: str) -> str:
-    """A date as it is, of the older form without its dots, or nothing."""
-    digits = text.replace(".", "") if re.fullmatch(r"\d{4}\.\d\d\.\d\d", text) else text
-    try:
-        date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-    except ValueError:
-        return ""
-    return digits if re.fullmatch(r"\d{8}", digits) else ""
-
-
-def _time(text: str) -> str:
-    """A time as it is, of the older form without its colons, or nothing."""
-    digits = text.replace(":", "")
-    return digits if TIME.fullmatch(digits) else ""
-
-
-_CLEAN: dict[str, Callable[[str], str]] = {"DA": _date, "TM": _time}
 
 
 def _single_frame(header: Dataset) -> Dataset:

@@ -26,15 +26,9 @@ CSV_LESION = tuple(
     if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
 )
 CSV_COLUMNS = (
-    "image",
-    "rows",
-    "columns",
+    *("image", "rows", "columns"),
     *CSV_LESION,
-    "needs_review",
-    "bundle",
-    "total_ms",
-    "error",
-    "made_by",
+    *("needs_review", "bundle", "total_ms", "error", "made_by"),
 )
 # key of a record that holds class probabilities, there only where they were asked for
 SUPPORT = "decision_support"

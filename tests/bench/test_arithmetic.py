@@ -8,14 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suraksha.bench.published import (
-    TABLE_2,
-    PublishedRow,
-    check_published,
-    check_text,
-    lesion_share,
-    read_table,
-)
+from suraksha.bench.arithmetic import check_published, check_text, lesion_share
+from suraksha.bench.published import TABLE_2, PublishedRow, read_table
 from suraksha.cli.app import main
 from suraksha.errors import DataError
 
