@@ -279,7 +279,7 @@ def _overfit(found: Evidence) -> list[str]:
         label: found.figures[label].training - found.figures[label].accuracy
         for label in (found.c3, *known)
     }
-    holds = [drops[label] > drops[found.c3] for label in known]
+    holds = [drops[label] > max(drops[found.c3], 0.0) for label in known]
     text = ", ".join(f"{label} {value:+.3f}" for label, value in drops.items())
     return [
         f"{' and '.join(known)} overfit more than it: {_of_several(holds)} here, by training minus "
