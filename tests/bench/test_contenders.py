@@ -1,10 +1,16 @@
 """What the rows of a table are, and what they are called."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 from suraksha.bench.contenders import contenders
 from suraksha.bench.plan import Cell, plan_from_dict
+from suraksha.bench.published import TABLE_2
 from suraksha.bench.report import Scored
+from suraksha.cli.app import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def cells(tmp_path, **runs):
@@ -49,3 +55,16 @@ def test_a_row_knows_how_many_runs_it_is_to_have(tmp_path):
     found = cells(tmp_path, runs=runs)
     (one,) = contenders(found, [Scored(found[0], {}, {}, ())])
     assert (len(one.runs["paper"]), one.planned) == (1, {"paper": 3})
+
+
+def test_the_committed_results_make_a_whole_table(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["bench", "table", "--format", "json"]) == 0
+    tables = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
+    assert not any("Not finished" in title for title in tables)
+    first = next(table for title, table in tables.items() if title.startswith("Table 2"))
+    assert first["head"][1:9] == [row.model for row in TABLE_2]
+    assert len(first["head"]) == 1 + 12 + 2
+    ours = [row[1:13] for row in first["rows"] if row[0].endswith("ours")]
+    assert all(cell["value"] is not None for row in ours for cell in row)
+    assert len(tables["Per picture, recipe strong, protocol clean"]["rows"]) == 14
