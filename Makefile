@@ -3,14 +3,14 @@ PYTHON ?= python3.11
 PIP := --disable-pip-version-check --quiet --constraint constraints.txt
 DEMO := .venv-demo
 TEST := .venv
-PICTURES := examples/pictures
+IMAGES := examples/images
 EXTRAS := train,openvino,ray,video,dicom,web,dev
 MIN_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: demo test check trial clean help
 
 help:
-	@echo "make demo   segment the sample pictures, without torch"
+	@echo "make demo   segment the sample images, without torch"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make check  lint, types and import contracts alone"
 	@echo "make trial  the long trials: kills, live video, load, requests at random"
@@ -32,7 +32,7 @@ $(TEST)/ready: pyproject.toml constraints.txt
 	$(call environment,$(TEST),--editable '.[$(EXTRAS)]')
 
 demo: $(DEMO)/ready
-	@$(DEMO)/bin/suraksha segment $(PICTURES) --out demo --spacing 0.1 --json > /dev/null
+	@$(DEMO)/bin/suraksha segment $(IMAGES) --out demo --spacing 0.1 --json > /dev/null
 	@echo "masks, overlays, results.jsonl, results.csv: $(CURDIR)/demo"
 	@echo "page to open: $(CURDIR)/demo/report.html"
 

@@ -57,7 +57,7 @@ def _clean_environment(monkeypatch):
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory) -> Path:
     """A small synthetic data set in BUSI's layout."""
-    from suraksha.data.synthetic import write_phantoms
+    from suraksha.datasets.phantom_set import write_phantoms
 
     folder = tmp_path_factory.mktemp("phantoms") / "set"
     write_phantoms(folder, 18, seed=1, shape=(96, 120))
@@ -67,8 +67,8 @@ def phantom_root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def phantom_cache(phantom_root, tmp_path_factory) -> Path:
     """The same, packed at 32 px."""
-    from suraksha.data.cache import pack
-    from suraksha.imaging.prepare import Preparation
+    from suraksha.datasets.cache import pack
+    from suraksha.preprocessing import Preparation
 
     folder = tmp_path_factory.mktemp("packed") / "cache"
     pack(phantom_root, folder, preparation=Preparation(32, 32))
@@ -78,7 +78,7 @@ def phantom_cache(phantom_root, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_config():
     """A recipe that trains in seconds."""
-    from suraksha.train.config import config_from_dict
+    from suraksha.runs.config import config_from_dict
 
     return config_from_dict(
         {
@@ -103,7 +103,7 @@ def tiny_config():
 @pytest.fixture(scope="session")
 def tiny_run(tiny_config, phantom_cache, tmp_path_factory):
     """A finished run of that recipe."""
-    from suraksha.train.fit import train
+    from suraksha.training.fit import train
 
     return train(tiny_config, phantom_cache, out=tmp_path_factory.mktemp("runs"), progress=False)
 
@@ -111,7 +111,7 @@ def tiny_run(tiny_config, phantom_cache, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_run, phantom_root, tmp_path_factory) -> Path:
     """That run's bundle."""
-    from suraksha.train.export import export
+    from suraksha.evaluation.export import export
 
     path = tmp_path_factory.mktemp("bundles") / "tiny.busi"
     export(tiny_run, path, data=phantom_root)

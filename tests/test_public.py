@@ -26,14 +26,14 @@ def test_the_lists_agree():
     assert suraksha.__all__ == sorted(suraksha.__all__)
 
 
-def test_rooms_that_share_a_name_with_a_function_are_both():
+def test_rooms_that_fraction_a_name_with_a_function_are_both():
     code = (
         "import numpy, suraksha as su\n"
         "mask = numpy.ones((3, 4), bool)\n"
         "assert su.measure(mask)[0].area_px == 12\n"
-        "import suraksha.measure.size, suraksha.train.fit, suraksha.runtime.segmenter\n"
+        "import suraksha.measurement.calipers, suraksha.training.fit, suraksha.inference.segmenter\n"
         "assert su.measure(mask, su.Spacing.square(2.0))[0].area_mm2 == 48\n"
-        "assert suraksha.measure.size.hull and suraksha.train.fit.train\n"
+        "assert suraksha.measurement.calipers.hull and suraksha.training.fit.train\n"
         "try: su.train()\nexcept TypeError as error: assert 'config' in str(error), error\n"
         "else: raise SystemExit(3)"
     )

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from suraksha.data.cache import pack
-from suraksha.data.synthetic import write_phantoms
-from suraksha.imaging.prepare import Preparation
-from suraksha.train.run import open_run
+from suraksha.datasets.cache import pack
+from suraksha.datasets.phantom_set import write_phantoms
+from suraksha.preprocessing import Preparation
+from suraksha.runs.folder import open_run
 
 KILLS, SIZE, EPOCHS = 10, 32, 150
 KILL_AFTER_S = (3.0, 8.0)

@@ -1,7 +1,7 @@
 """Ten minutes of ``suraksha live`` on a looping clip of a moving probe: latency, drops and memory.
 
 Run by ``make trial``; writes docs/results/live.json. Other seconds than 600 and another patch than
-192 px can be given. The clip is made from one wide phantom, over which the picture moves to and
+192 px can be given. The clip is made from one wide phantom, over which the image moves to and
 fro, so that lesions come into view and go.
 """
 
@@ -19,10 +19,10 @@ from statistics import median
 import numpy as np
 from tqdm import tqdm
 
-from suraksha.core import Spacing
-from suraksha.imaging.phantom import make_phantom
-from suraksha.imaging.phantom_spec import LesionSpec, PhantomSpec
-from suraksha.imaging.video_writer import VideoWriter
+from suraksha.datasets.phantom import make_phantom
+from suraksha.datasets.phantom_spec import LesionSpec, PhantomSpec
+from suraksha.io.video_writer import VideoWriter
+from suraksha.types import Spacing
 
 ROWS, COLS, WIDE = 600, 800, 2400
 SPACING = Spacing.square(40 / ROWS, "phantom")
@@ -39,8 +39,8 @@ REPORT = Path(__file__).resolve().parents[1] / "docs" / "results" / "live.json"
 
 
 def write_clip(path: Path) -> None:
-    """A picture that moves over a wide phantom and back in the clip's time."""
-    spec = PhantomSpec(shape=(ROWS, WIDE), spacing=SPACING, lesions=LESIONS, looks=3)
+    """An image that moves over a wide phantom and back in the clip's time."""
+    spec = PhantomSpec(shape=(ROWS, WIDE), spacing=SPACING, lesions=LESIONS, image_features=3)
     wide = np.asarray(make_phantom(spec).image.pixels)
     frames = round(FPS * CLIP_S)
     with VideoWriter(path, FPS) as writer:

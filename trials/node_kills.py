@@ -1,7 +1,7 @@
-"""Kill the DICOM node with -9 at ten moments of a 200-picture send, and count what arrives.
+"""Kill the DICOM node with -9 at ten moments of a 200-image send, and count what arrives.
 
 A sender retries what was not answered, as a scanner does; the node is started again each time. At
-the end every picture must have exactly one SR in a real Orthanc, and exactly one SEG where a lesion
+the end every image must have exactly one SR in a real Orthanc, and exactly one SEG where a lesion
 was found. Run by ``make trial`` as root, as it needs a network namespace and Debian's orthanc;
 writes docs/results/node-kills.json.
 """
@@ -27,16 +27,16 @@ sys.path.insert(0, str(REPO))
 
 from tests.dicom import make, servers  # noqa: E402
 
-from suraksha.dicom.quiet import quiet  # noqa: E402
-from suraksha.imaging.dicom import DicomFile  # noqa: E402
-from suraksha.runtime.segmenter import load_segmenter  # noqa: E402
+from suraksha.dicom.network.logs import silence_loggers  # noqa: E402
+from suraksha.inference.segmenter import load_segmenter  # noqa: E402
+from suraksha.io.dicom import DicomFile  # noqa: E402
 
-PICTURES, KILLS, SHAPE = 200, 10, (120, 150)
+IMAGES, KILLS, SHAPE = 200, 10, (120, 150)
 REPORT = REPO / "docs" / "results" / "node-kills.json"
 
 
 class Sender(threading.Thread):
-    """Sends each picture until it is answered with success."""
+    """Sends each image until it is answered with success."""
 
     def __init__(self, paths: list[Path], pause_s: float) -> None:
         super().__init__(daemon=True)
@@ -69,7 +69,7 @@ class Sender(threading.Thread):
 
 
 def sources(orthanc: servers.Orthanc, modality: str) -> Counter[str]:
-    """How many objects of a kind refer to each picture."""
+    """How many objects of a kind refer to each image."""
     found: Counter[str] = Counter()
     for instance in orthanc.stored(modality):
         data = dcmread(BytesIO(orthanc.file(instance)), stop_before_pixels=True)
@@ -93,12 +93,12 @@ def _instances(series):  # noqa: ANN001, ANN202
 
 
 def main() -> int:
-    """Run the trial; 0 if every picture has what it must have, once."""
-    quiet()
+    """Run the trial; 0 if every image has what it must have, once."""
+    silence_loggers()
     draw, kills, start = random.Random(0), [], time.monotonic()
     with tempfile.TemporaryDirectory() as name, servers.private_network():
         place = Path(name)
-        paths = make.us_files(place / "in", PICTURES, shape=SHAPE)
+        paths = make.us_files(place / "in", IMAGES, shape=SHAPE)
         with servers.Orthanc(place / "orthanc") as orthanc:
             to = f"ORTHANC@127.0.0.1:{servers.DICOM}"
             node = servers.Listening(
@@ -108,8 +108,8 @@ def main() -> int:
             sender = Sender(paths, pause_s=0.1)
             sender.start()
             for number in range(1, KILLS + 1):
-                wanted = number * PICTURES // (KILLS + 1)
-                servers.wait_for(lambda wanted=wanted: sender.answered >= wanted, 600, "pictures")
+                wanted = number * IMAGES // (KILLS + 1)
+                servers.wait_for(lambda wanted=wanted: sender.answered >= wanted, 600, "images")
                 time.sleep(draw.uniform(0.0, 0.6))
                 state = (node.status() or {}).get("queue", {})
                 node.kill()
@@ -126,10 +126,10 @@ def main() -> int:
                 for file in map(DicomFile, paths)
             }
             counted = {kind: sources(orthanc, kind) for kind in ("SR", "SEG")}
-        left = [p.name for p in (place / "spool" / "pictures").iterdir()]
+        left = [p.name for p in (place / "spool" / "images").iterdir()]
     with_lesion = {uid for uid, found in lesion.items() if found}
     report = {
-        "pictures": PICTURES,
+        "images": IMAGES,
         "with_lesion": len(with_lesion),
         "kills": kills,
         "tries_of_the_sender": sender.tries,
@@ -152,7 +152,7 @@ def main() -> int:
 def finished(node: servers.Listening) -> dict[str, int] | None:
     """The queue, once nothing of it is open."""
     queue = (node.status() or {}).get("queue")
-    is_done = queue and queue["confirmed"] + queue["dead"] == PICTURES
+    is_done = queue and queue["confirmed"] + queue["dead"] == IMAGES
     return queue if is_done else None
 
 

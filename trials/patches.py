@@ -2,7 +2,7 @@
 
     python trials/patches.py Dataset_BUSI_with_GT cache/busi-256
 
-Of a shipped bundle, on the validation and the test part of ``clean`` fold 0, every picture at every
+Of a shipped bundle, on the validation and the test part of ``clean`` fold 0, every image at every
 size in turn. Writes docs/results/patches/.
 """
 
@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from suraksha.data.cache import open_cache
-from suraksha.data.samples import Sample, read_samples
-from suraksha.measure.presence import PresenceRule
-from suraksha.runtime.markdown import markdown_table
-from suraksha.runtime.segmenter import Segmenter, load_segmenter
-from suraksha.train.config import load_recipe
-from suraksha.train.fit import split_of
-from suraksha.train.run import device_name
+from suraksha.datasets.cache import open_cache
+from suraksha.datasets.samples import Sample, read_samples
+from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.segmenter import Segmenter, load_segmenter
+from suraksha.reporting.markdown import markdown_table
+from suraksha.runs.config import load_recipe
+from suraksha.runs.folder import device_name
+from suraksha.training.fit import split_of
 
 PATCHES = (128, 160, 192, 224, 256, "auto")
 SMALL = 0.02
@@ -41,10 +41,10 @@ def dice(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def ask(segment: Segmenter, sample: Sample) -> dict[str, Any]:
-    """What one picture gives at one patch size, with the presence rule and without."""
+    """What one image gives at one patch size, with the presence rule and without."""
     result, card = segment(sample.image), segment.card
-    told, unit = segment.tell(sample.image), card.macs / np.prod(card.preparation.shape)
-    plain = told.mask(card.threshold, PresenceRule())
+    told, unit = segment.predict(sample.image), card.macs / np.prod(card.preparation.shape)
+    plain = told.mask(card.threshold, PostProcessing())
     return {
         "with": (dice(result.mask, sample.truth), bool(result.mask.any())),
         "without": (dice(plain, sample.truth), bool(plain.any())),
@@ -57,7 +57,7 @@ Found = list[tuple[Sample, dict[str, Any]]]
 
 
 def row(part: str, patch: object, rule: str, *, found: Found) -> dict[str, Any]:
-    """The means of a part's pictures at one patch size."""
+    """The means of a part's images at one patch size."""
     lesions = [(s, one[rule][0]) for s, one in found if s.truth.any()]
     groups = {
         "all": [d for _, d in lesions],
@@ -69,7 +69,7 @@ def row(part: str, patch: object, rule: str, *, found: Found) -> dict[str, Any]:
     return {
         "part": part, "patch": patch, "rule": rule,
         **{f"dice_{name}": mean(values) for name, values in groups.items()},
-        "pictures": {name: len(values) for name, values in groups.items()},
+        "images": {name: len(values) for name, values in groups.items()},
         "normals": len(normals), "flagged": sum(normals),
         "gmacs": mean(one["macs"] for _, one in found),
         "ms": median(one["ms"] for _, one in found),
@@ -85,7 +85,7 @@ def main() -> int:
     rows = []
     for part, names in (("validation", split.validation), ("test", split.test)):
         found = defaultdict(list)
-        for sample in tqdm(read_samples(data, names), desc=part, unit="picture"):
+        for sample in tqdm(read_samples(data, names), desc=part, unit="image"):
             for patch, segment in segments.items():
                 found[patch].append((sample, ask(segment, sample)))
         rows += [

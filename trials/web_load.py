@@ -1,7 +1,7 @@
 """Five minutes of ``suraksha serve`` with four clients at full speed: errors, latency and memory.
 
 Run by ``make trial``; writes docs/results/web-load.json. Other seconds than 300 can be given.
-Pictures of several sizes, exports and measurements of drawings are mixed.
+Images of several sizes, exports and measurements of drawings are mixed.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ class Tally:
                 self.latency_ms.setdefault(what, []).append(ms)
 
 
-def requests(pictures: list[bytes]) -> list[tuple[str, str, dict[str, Any]]]:
+def requests(images: list[bytes]) -> list[tuple[str, str, dict[str, Any]]]:
     """(what, path, what is sent), as the page and programs would."""
-    parts = [("parts", (None, name)) for name in ("picture", "mask", "attention")]
+    parts = [("parts", (None, name)) for name in ("image", "mask", "attention")]
     made: list[tuple[str, str, dict[str, Any]]] = []
-    for picture in pictures:
-        made.append(("segment", "/v1/segment", {"files": {"files": picture}}))
-        made.append(("segment as the page", "/v1/segment", {"files": [("files", picture), *parts]}))
-        made.append(("export png", "/v1/export/png", {"files": {"file": picture}}))
+    for image in images:
+        made.append(("segment", "/v1/segment", {"files": {"files": image}}))
+        made.append(("segment as the page", "/v1/segment", {"files": [("files", image), *parts]}))
+        made.append(("export png", "/v1/export/png", {"files": {"file": image}}))
     polygons = json.dumps([[[50, 60], [50, 140], [120, 140], [120, 60]]])
     size = {"rows": (None, "400"), "columns": (None, "500"), "polygons": (None, polygons)}
     made.append(("measure", "/v1/measure", {"files": size}))

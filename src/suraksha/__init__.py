@@ -1,4 +1,4 @@
-"""Suraksha: breast lesions in ultrasound pictures, found and measured. Research use only.
+"""Suraksha: breast lesions in ultrasound images, found and measured. Research use only.
 
     import suraksha as su
     segment = su.load_segmenter()
@@ -18,44 +18,44 @@ from typing import TYPE_CHECKING, Any
 from suraksha.errors import MissingExtraError, SurakshaError
 
 if TYPE_CHECKING:
-    from suraksha.bench.run import bench
-    from suraksha.core import Image, Lesion, Result, Spacing
-    from suraksha.dicom.objects import write_seg, write_sr
-    from suraksha.imaging.phantom import make_phantom
-    from suraksha.imaging.read import read_image
-    from suraksha.measure import measure
-    from suraksha.models.zoo import create_model, list_models
-    from suraksha.runtime.segmenter import Segmenter, load_segmenter
-    from suraksha.train.config import TrainConfig, load_recipe
-    from suraksha.train.evaluate import evaluate
-    from suraksha.train.export import export
-    from suraksha.train.fit import train
-    from suraksha.train.run import open_run
+    from suraksha.datasets.phantom import make_phantom
+    from suraksha.dicom.objects.results import write_seg, write_sr
+    from suraksha.evaluation.evaluate import evaluate
+    from suraksha.evaluation.export import export
+    from suraksha.experiments.execution import bench
+    from suraksha.inference.segmenter import Segmenter, load_segmenter
+    from suraksha.io.images import read_image
+    from suraksha.measurement.measure import measure
+    from suraksha.networks.zoo import create_model, list_models
+    from suraksha.runs.config import TrainConfig, load_recipe
+    from suraksha.runs.folder import open_run
+    from suraksha.training.fit import train
+    from suraksha.types import Image, Lesion, Result, Spacing
 
 __version__ = "0.1.0"
 _RUN_SIDE = {
-    "Image": "suraksha.core",
-    "Lesion": "suraksha.core",
-    "Result": "suraksha.core",
-    "Segmenter": "suraksha.runtime.segmenter",
-    "Spacing": "suraksha.core",
-    "load_segmenter": "suraksha.runtime.segmenter",
-    "make_phantom": "suraksha.imaging.phantom",
-    "measure": "suraksha.measure",
-    "read_image": "suraksha.imaging.read",
-    "write_seg": "suraksha.dicom.objects",
-    "write_sr": "suraksha.dicom.objects",
+    "Image": "suraksha.types",
+    "Lesion": "suraksha.types",
+    "Result": "suraksha.types",
+    "Segmenter": "suraksha.inference.segmenter",
+    "Spacing": "suraksha.types",
+    "load_segmenter": "suraksha.inference.segmenter",
+    "make_phantom": "suraksha.datasets.phantom",
+    "measure": "suraksha.measurement.measure",
+    "read_image": "suraksha.io.images",
+    "write_seg": "suraksha.dicom.objects.results",
+    "write_sr": "suraksha.dicom.objects.results",
 }
 _BUILD_SIDE = {
-    "TrainConfig": "suraksha.train.config",
-    "bench": "suraksha.bench.run",
-    "create_model": "suraksha.models.zoo",
-    "evaluate": "suraksha.train.evaluate",
-    "export": "suraksha.train.export",
-    "list_models": "suraksha.models.zoo",
-    "load_recipe": "suraksha.train.config",
-    "open_run": "suraksha.train.run",
-    "train": "suraksha.train.fit",
+    "TrainConfig": "suraksha.runs.config",
+    "bench": "suraksha.experiments.execution",
+    "create_model": "suraksha.networks.zoo",
+    "evaluate": "suraksha.evaluation.evaluate",
+    "export": "suraksha.evaluation.export",
+    "list_models": "suraksha.networks.zoo",
+    "load_recipe": "suraksha.runs.config",
+    "open_run": "suraksha.runs.folder",
+    "train": "suraksha.training.fit",
 }
 __all__ = [
     "Image",

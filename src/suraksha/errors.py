@@ -3,9 +3,9 @@
 SurakshaError
  |- UsageError     the caller asked for something that cannot be (exit code 2)
  |   `- UnknownNameError   a name that no table holds
- |- InputError     a picture, mask or file that cannot be used
- |   |- UnreadableError    a file that holds no picture that can be read
- |   `- UnsuitableError    a picture that is no ultrasound
+ |- InputError     an image, mask or file that cannot be used
+ |   |- UnreadableError    a file that holds no image that can be read
+ |   `- UnsuitableError    an image that is no ultrasound
  |- DataError      a data set, cache, list or split that is broken or does not match
  |- BundleError    a bundle that is damaged, altered or too new
  |- ModelError     a network, spec or tensor that does not fit
@@ -66,23 +66,23 @@ class UnknownNameError(UsageError):
 
 
 class InputError(SurakshaError):
-    """A picture, mask or file that cannot be used."""
+    """An image, mask or file that cannot be used."""
 
 
 class UnreadableError(InputError):
-    """A file that holds no picture that can be read."""
+    """A file that holds no image that can be read."""
 
     def __init__(self, path: object, why: str, fix: str) -> None:
         super().__init__(f"cannot read '{path}'", why, fix)
 
 
 class UnsuitableError(InputError):
-    """A picture that does not look like ultrasound."""
+    """An image that does not look like ultrasound."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
             f"'{name}' was not segmented",
-            f"it does not look like a picture of breast ultrasound: {why}",
+            f"it does not look like an image of breast ultrasound: {why}",
             "If it is one, segment it without this check",
         )
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from suraksha.cli.app import main
-from suraksha.dicom.jobs import State
-from suraksha.dicom.queue import Queue
+from suraksha.dicom.network.jobs import State
+from suraksha.dicom.network.queue import Queue
 
 MAKE = Path(__file__).resolve().parents[1] / "dicom" / "make.py"
 
@@ -18,8 +18,8 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     queue = Queue(tmp_path)
     for name in ("a", "b"):
         queue.add(name)
-        (tmp_path / "pictures").mkdir(exist_ok=True)
-        (tmp_path / "pictures" / f"{name}.dcm").touch()
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{name}.dcm").touch()
     for job in queue.take(State.RECEIVED, limit=2):
         queue.give_up(job, "damaged")
     queue.refuse("c", "never fetched")
@@ -33,7 +33,7 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     ]
     assert main([*words, "--replay", "a"]) == 0
     assert main([*words, "--drop", "b"]) == 0
-    assert not (tmp_path / "pictures" / "b.dcm").exists()
+    assert not (tmp_path / "images" / "b.dcm").exists()
     assert main([*words, "--replay", "all"]) == 0
     assert queue.state("a") == State.RECEIVED
     assert queue.state("c") is None  # it is fetched anew

@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from suraksha.cli.app import main
-from suraksha.runtime.bundle import DEFAULT_BUNDLE, find_bundle, read_bundle
-from suraksha.runtime.model_card import model_card
+from suraksha.inference.bundle import DEFAULT_BUNDLE, find_bundle, read_bundle
+from suraksha.reporting.model_card import model_card
 
 
 @pytest.fixture

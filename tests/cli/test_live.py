@@ -8,10 +8,10 @@ import pytest
 from PIL import Image as PilImage
 
 from suraksha.cli.app import main
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.imaging.video import FrameSource
-from suraksha.imaging.video_writer import VideoWriter
-from suraksha.runtime.segmenter import load_segmenter
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.inference.segmenter import load_segmenter
+from suraksha.io.video import FrameSource
+from suraksha.io.video_writer import VideoWriter
 
 SHAPE = (60, 80)
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image as PilImage
 
 from suraksha.cli.app import main
-from suraksha.cli.render import html_page, picture_line
-from suraksha.cli.results import output_names
+from suraksha.cli.output_folder import output_names
+from suraksha.cli.report import html_page, image_line
+from suraksha.datasets.phantom import sample_phantom
 from suraksha.files import lock
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.runtime.bundle import BUNDLES
+from suraksha.inference.bundle import BUNDLES
 
 LESION_KEYS = {
     "area_px",
@@ -31,7 +31,7 @@ LESION_KEYS = {
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)
     for number, name in ((0, "case.png"), (1, "deep/case.png"), (2, "other.bmp")):
@@ -44,9 +44,9 @@ def lines(out):
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
-def test_a_folder_gives_masks_overlays_and_records(pictures, tmp_path, capsys):
+def test_a_folder_gives_masks_overlays_and_records(images, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["segment", str(pictures), "--out", str(out), "--spacing", "0.1", "--json"]) == 0
+    assert main(["segment", str(images), "--out", str(out), "--spacing", "0.1", "--json"]) == 0
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert printed == lines(out)
     assert len(printed) == 3
@@ -70,7 +70,7 @@ def test_a_folder_gives_masks_overlays_and_records(pictures, tmp_path, capsys):
     assert "http" not in page
 
 
-def test_pictures_side_by_side_keep_their_order_and_answers(tmp_path):
+def test_images_side_by_side_keep_their_order_and_answers(tmp_path):
     for number in range(12):
         PilImage.fromarray(sample_phantom(3, number, shape=(100, 120)).image.pixels).save(
             tmp_path / f"{number:02}.png"
@@ -86,9 +86,9 @@ def test_pictures_side_by_side_keep_their_order_and_answers(tmp_path):
         assert (one / alone["mask"]).read_bytes() == (tmp_path / "o" / record["mask"]).read_bytes()
 
 
-def test_two_inputs_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
+def test_two_inputs_of_one_name_do_not_overwrite_each_other(images, tmp_path):
     out = tmp_path / "out"
-    main(["segment", str(pictures), "--out", str(out)])
+    main(["segment", str(images), "--out", str(out)])
     records = lines(out)
     assert {r["mask"] for r in records} == {"case_mask.png", "case-2_mask.png", "other_mask.png"}
     assert len({r["image"] for r in records}) == 3
@@ -101,13 +101,13 @@ def test_names_never_collide(tmp_path):
     assert (names[0], names[2], names[4]) == ("a", "a-2", "b")
 
 
-def test_a_bad_file_is_named_and_the_rest_goes_on(pictures, tmp_path, capsys):
-    (pictures / "bad.png").write_bytes(b"not a picture")
+def test_a_bad_file_is_named_and_the_rest_goes_on(images, tmp_path, capsys):
+    (images / "bad.png").write_bytes(b"not an image")
     out = tmp_path / "out"
-    assert main(["segment", str(pictures), "--out", str(out)]) == 1
+    assert main(["segment", str(images), "--out", str(out)]) == 1
     err = capsys.readouterr().err
     assert "bad.png" in err
-    assert "3 of 4 pictures segmented" in err
+    assert "3 of 4 images segmented" in err
     by_name = {r["image"].rsplit("/", 1)[1]: r for r in lines(out)}
     assert set(by_name["bad.png"]) == {"image", "source", "error"}
     assert not (out / "bad_mask.png").exists()
@@ -116,19 +116,19 @@ def test_a_bad_file_is_named_and_the_rest_goes_on(pictures, tmp_path, capsys):
     assert [row["error"] != "" for row in rows if row["image"].endswith("bad.png")] == [True]
 
 
-def test_without_spacing_no_millimetres_are_invented(pictures, tmp_path):
+def test_without_spacing_no_millimetres_are_invented(images, tmp_path):
     out = tmp_path / "out"
-    main(["segment", str(pictures / "case.png"), "--out", str(out)])
+    main(["segment", str(images / "case.png"), "--out", str(out)])
     (record,) = lines(out)
     assert record["spacing_mm"] is None
     for lesion in record["lesions"]:
         assert [lesion[k] for k in lesion if k.endswith(("_mm", "_mm2"))] == [None] * 5
 
 
-def test_masks_and_overlays_in_a_folder_are_left_out(pictures, tmp_path):
-    out = pictures / "results"
-    main(["segment", str(pictures), "--out", str(out)])
-    main(["segment", str(pictures), "--out", str(out)])
+def test_masks_and_overlays_in_a_folder_are_left_out(images, tmp_path):
+    out = images / "results"
+    main(["segment", str(images), "--out", str(out)])
+    main(["segment", str(images), "--out", str(out)])
     assert len(lines(out)) == 3
 
 
@@ -141,18 +141,18 @@ def test_masks_and_overlays_in_a_folder_are_left_out(pictures, tmp_path):
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(
-    pictures, tmp_path, capsys, words, code, message
+    images, tmp_path, capsys, words, code, message
 ):
     out = tmp_path / "out"
-    assert main(["segment", str(pictures), "--out", str(out), *words]) == code
+    assert main(["segment", str(images), "--out", str(out), *words]) == code
     assert message in capsys.readouterr().err
     assert not out.exists()
 
 
 @pytest.mark.parametrize("spacing", ["-1", "nan", "wide", "0"])
-def test_a_spacing_that_cannot_be_is_wrong_usage(pictures, tmp_path, capsys, spacing):
+def test_a_spacing_that_cannot_be_is_wrong_usage(images, tmp_path, capsys, spacing):
     with pytest.raises(SystemExit) as stop:
-        main(["segment", str(pictures), "--out", str(tmp_path / "o"), "--spacing", spacing])
+        main(["segment", str(images), "--out", str(tmp_path / "o"), "--spacing", spacing])
     assert stop.value.code == 2
     assert "--spacing" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
@@ -168,10 +168,10 @@ def test_a_data_set_s_masks_are_never_replaced(tmp_path, capsys):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_second_call_into_the_same_folder_loses_nothing(pictures, tmp_path):
+def test_a_second_call_into_the_same_folder_loses_nothing(images, tmp_path):
     out = tmp_path / "out"
     for path in ("case.png", "deep/case.png", "case.png"):
-        main(["segment", str(pictures / path), "--out", str(out)])
+        main(["segment", str(images / path), "--out", str(out)])
     records = lines(out)
     assert sorted(r["mask"] for r in records) == ["case-2_mask.png", "case_mask.png"]
     assert len({r["image"] for r in records}) == 2
@@ -179,33 +179,33 @@ def test_a_second_call_into_the_same_folder_loses_nothing(pictures, tmp_path):
         assert {row["image"] for row in csv.DictReader(file)} == {r["image"] for r in records}
 
 
-def test_a_picture_that_goes_bad_and_is_mended_again(pictures, tmp_path):
-    out, path = tmp_path / "out", pictures / "case.png"
+def test_a_image_that_goes_bad_and_is_mended_again(images, tmp_path):
+    out, path = tmp_path / "out", images / "case.png"
     good = path.read_bytes()
     for content, code in ((good, 0), (b"", 1), (good, 0)):
         path.write_bytes(content)
         assert main(["segment", str(path), "--out", str(out)]) == code
         (record,) = lines(out)
-        assert (out / "case_mask.png").exists() == (code == 0), "no mask of another picture stays"
+        assert (out / "case_mask.png").exists() == (code == 0), "no mask of another image stays"
         assert ("error" in record) == (code == 1)
 
 
-def test_a_killed_call_can_be_given_again(pictures, tmp_path):
+def test_a_killed_call_can_be_given_again(images, tmp_path):
     """Its masks may be there without a record, or records twice; neither locks the folder."""
     out = tmp_path / "out"
-    main(["segment", str(pictures), "--out", str(out)])
+    main(["segment", str(images), "--out", str(out)])
     text = (out / "results.jsonl").read_text()
     (out / "results.jsonl").write_text(text.splitlines(keepends=True)[0])
-    assert main(["segment", str(pictures), "--out", str(out)]) == 0
+    assert main(["segment", str(images), "--out", str(out)]) == 0
     assert len(lines(out)) == 3
     (out / "results.jsonl").write_text(text + text)
-    assert main(["segment", str(pictures / "case.png"), "--out", str(out)]) == 0
+    assert main(["segment", str(images / "case.png"), "--out", str(out)]) == 0
     assert len(lines(out)) == 3
 
 
-def test_the_same_relative_path_from_two_folders_is_two_pictures(pictures, tmp_path, monkeypatch):
+def test_the_same_relative_path_from_two_folders_is_two_images(images, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    for place in (pictures, pictures / "deep"):
+    for place in (images, images / "deep"):
         monkeypatch.chdir(place)
         assert main(["segment", "case.png", "case.png", "--out", str(out)]) == 0
     records = lines(out)
@@ -214,11 +214,11 @@ def test_the_same_relative_path_from_two_folders_is_two_pictures(pictures, tmp_p
 
 
 @pytest.mark.parametrize("text", ["not json\n", "[1]\n", '{"a": 1}\n'])
-def test_a_results_file_of_others_is_kept(pictures, tmp_path, capsys, text):
+def test_a_results_file_of_others_is_kept(images, tmp_path, capsys, text):
     out = tmp_path / "out"
     out.mkdir()
     (out / "results.jsonl").write_text(text)
-    assert main(["segment", str(pictures), "--out", str(out)]) == 1
+    assert main(["segment", str(images), "--out", str(out)]) == 1
     assert "Choose another --out" in capsys.readouterr().err
     assert [p.name for p in out.iterdir()] == ["results.jsonl"]
     assert (out / "results.jsonl").read_text() == text
@@ -239,22 +239,20 @@ def test_odd_file_names_work(tmp_path, capsys):
     assert "patient_masked_mask.png" in {r["mask"] for r in lines(out)}
 
 
-def test_left_out_masks_and_empty_folders_are_told(pictures, tmp_path, capsys):
-    PilImage.new("1", (5, 5)).save(pictures / "case_mask_1.png")
+def test_left_out_masks_and_empty_folders_are_told(images, tmp_path, capsys):
+    PilImage.new("1", (5, 5)).save(images / "case_mask_1.png")
     (tmp_path / "empty").mkdir()
-    words = ["segment", str(pictures), str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
+    words = ["segment", str(images), str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
     assert main(words) == 1
     err = capsys.readouterr().err
     assert "1 masks and overlays left out" in err
-    assert "3 of 4 pictures segmented" in err
+    assert "3 of 4 images segmented" in err
     assert "empty" in err
 
 
-def test_an_engine_that_fails_on_one_picture_does_not_end_the_batch(
-    pictures, tmp_path, monkeypatch
-):
+def test_an_engine_that_fails_on_one_image_does_not_end_the_batch(images, tmp_path, monkeypatch):
     from suraksha.errors import BundleError
-    from suraksha.runtime.engines import OnnxRuntimeEngine
+    from suraksha.inference.engines import OnnxRuntimeEngine
 
     calls = []
     run = OnnxRuntimeEngine.run
@@ -269,7 +267,7 @@ def test_an_engine_that_fails_on_one_picture_does_not_end_the_batch(
 
     monkeypatch.setattr(OnnxRuntimeEngine, "run", sometimes)
     one_by_one = ["--threads", "1"]
-    assert main(["segment", str(pictures), "--out", str(tmp_path / "out"), *one_by_one]) == 1
+    assert main(["segment", str(images), "--out", str(tmp_path / "out"), *one_by_one]) == 1
     assert ["error" in r for r in lines(tmp_path / "out")] == [True, True, False]
 
 
@@ -278,10 +276,10 @@ def test_an_empty_folder_is_an_error(tmp_path, capsys):
     assert "nothing to segment" in capsys.readouterr().err
 
 
-def test_an_out_that_is_a_file_is_an_error(pictures, tmp_path, capsys):
+def test_an_out_that_is_a_file_is_an_error(images, tmp_path, capsys):
     (tmp_path / "file").write_text("mine")
     out = str(tmp_path / "file")
-    assert main(["segment", str(pictures / "case.png"), "--out", out]) == 1
+    assert main(["segment", str(images / "case.png"), "--out", out]) == 1
     assert "Check the path" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -332,6 +330,6 @@ def test_people_are_told_what_needs_a_look():
         "no rtstruct file: no place in the patient",
     ):
         assert told in page
-    assert picture_line(record) == (
+    assert image_line(record) == (
         "clip.dcm: no lesion found | look at it: nothing is marked, but <why>"
     )

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image as PilImage
 
 from suraksha.cli.app import main
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.measure.presence import PresenceRule
-from suraksha.runtime.engines import Logits
-from suraksha.runtime.segmenter import Segmenter, load_segmenter
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.inference.engines import Logits
+from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.segmenter import Segmenter, load_segmenter
 
 HEADING = "decision support, research use only"
 TOLD = {"benign": 0.25, "malignant": 0.5, "normal<i>": 0.25}
@@ -39,15 +39,15 @@ def telling(monkeypatch):
             classes=tuple(TOLD),
             class_temperature=1.0,
             normal_classes=(),
-            presence=PresenceRule(),
+            postprocessing=PostProcessing(),
         )
         return Segmenter(replace(plain.bundle, card=card), Telling(plain.engine))
 
-    monkeypatch.setattr("suraksha.cli.use.load_segmenter", load)
+    monkeypatch.setattr("suraksha.cli.segment.load_segmenter", load)
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "case.png"
     PilImage.fromarray(sample_phantom(2, 0, shape=(60, 80)).image.pixels).save(path)
     return path
@@ -58,37 +58,37 @@ def everything(out, capsys):
     return [*written, capsys.readouterr().out]
 
 
-def test_with_the_flag_it_is_shown_everywhere_under_its_heading(telling, picture, tmp_path, capsys):
+def test_with_the_flag_it_is_shown_everywhere_under_its_heading(telling, image, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["segment", str(picture), "--out", str(out), "--classes"]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
     lines, table, page, printed = everything(out, capsys)
     support = json.loads(lines)["decision_support"]
     assert support == {"use": HEADING, "classes": pytest.approx(TOLD)}
     rows = list(csv.DictReader(table.splitlines()))
     assert rows
     for row in rows:
-        for name, share in TOLD.items():
-            assert float(row[f"{HEADING}: {name}"]) == pytest.approx(share)
+        for name, fraction in TOLD.items():
+            assert float(row[f"{HEADING}: {name}"]) == pytest.approx(fraction)
     shares = "benign 0.25, malignant 0.50, normal"
     assert f"<b>{HEADING}</b>: {shares}&lt;i&gt; 0.25" in page
     assert f" | {HEADING}: {shares}<i> 0.25" in printed
-    assert main(["segment", str(picture), "--out", str(out), "--classes", "--json"]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--classes", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["decision_support"] == support
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_without_the_flag_nothing_of_it_is_shown(telling, picture, tmp_path, capsys, words):
+def test_without_the_flag_nothing_of_it_is_shown(telling, image, tmp_path, capsys, words):
     out = tmp_path / "out"
-    assert main(["segment", str(picture), "--out", str(out), *words]) == 0
+    assert main(["segment", str(image), "--out", str(out), *words]) == 0
     for text in everything(out, capsys):
         for word in ("malignant", "benign", HEADING, "decision_support"):
             assert word not in text.lower()
 
 
-def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(telling, picture, tmp_path, capsys):
+def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(telling, image, tmp_path, capsys):
     out, other = tmp_path / "out", tmp_path / "other.png"
-    other.write_bytes(picture.read_bytes())
-    assert main(["segment", str(picture), "--out", str(out), "--classes"]) == 0
+    other.write_bytes(image.read_bytes())
+    assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
     capsys.readouterr()
     assert main(["segment", str(other), "--out", str(out)]) == 0
     lines, *shown = everything(out, capsys)
@@ -96,9 +96,9 @@ def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(telling, picture,
     assert not any("malignant" in text for text in shown)
 
 
-def test_a_bundle_without_classes_cannot_be_asked(picture, tmp_path, capsys, tiny_plain):
+def test_a_bundle_without_classes_cannot_be_asked(image, tmp_path, capsys, tiny_plain):
     out = tmp_path / "out"
-    assert main(["segment", str(picture), "--out", str(out), "--classes"]) == 2
+    assert main(["segment", str(image), "--out", str(out), "--classes"]) == 2
     err = capsys.readouterr().err
     assert "--classes cannot be used" in err
     assert "tells no classes" in err
@@ -111,7 +111,7 @@ def tiny_plain(monkeypatch):
 
     def load(*_, **__):
         plain = load_segmenter()
-        card = replace(plain.card, classes=(), normal_classes=(), presence=PresenceRule())
+        card = replace(plain.card, classes=(), normal_classes=(), postprocessing=PostProcessing())
         return Segmenter(replace(plain.bundle, card=card), plain.engine)
 
-    monkeypatch.setattr("suraksha.cli.use.load_segmenter", load)
+    monkeypatch.setattr("suraksha.cli.segment.load_segmenter", load)

@@ -1,4 +1,4 @@
-"""``suraksha segment`` on DICOM pictures, and what ``--also`` writes."""
+"""``suraksha segment`` on DICOM images, and what ``--also`` writes."""
 
 import gzip
 import json
@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from suraksha.cli.app import main
-from suraksha.cli.results import HEAD_BYTES, MARK
+from suraksha.cli.output_folder import HEAD_BYTES, MARK
 
 
 def records(out):
@@ -18,12 +18,12 @@ def records(out):
 
 
 @pytest.fixture
-def picture(make_dicom, tmp_path):
+def image(make_dicom, tmp_path):
     """Lesion in a scan below a banner of marks."""
     path = tmp_path / "in" / "us"
     path.parent.mkdir()
     region = make_dicom.region(40, 0, 239, 249, spacing_mm=0.2)
-    make_dicom.us_image(path, pixels=make_dicom.picture(1, banner=40), regions=[region])
+    make_dicom.us_image(path, pixels=make_dicom.image(1, banner=40), regions=[region])
     return path
 
 
@@ -32,9 +32,9 @@ def mask_of(out, record):
         return np.asarray(mask) > 0
 
 
-def test_a_file_without_an_ending_is_measured_in_its_scan(picture, tmp_path):
+def test_a_file_without_an_ending_is_measured_in_its_scan(image, tmp_path):
     out = tmp_path / "out"
-    assert main(["segment", str(picture.parent), "--out", str(out)]) == 0
+    assert main(["segment", str(image.parent), "--out", str(out)]) == 0
     (record,) = records(out)
     assert record["spacing_mm"] == [0.2, 0.2]
     assert record["spacing_source"] == "dicom-region"
@@ -47,13 +47,13 @@ def test_a_file_without_an_ending_is_measured_in_its_scan(picture, tmp_path):
     assert record["patches"][0]["box"] == [40, 0, 240, 250]
 
 
-def test_marks_outside_the_scan_change_nothing(make_dicom, picture, tmp_path):
-    pixels = make_dicom.picture(1, banner=40)
+def test_marks_outside_the_scan_change_nothing(make_dicom, image, tmp_path):
+    pixels = make_dicom.image(1, banner=40)
     pixels[:40] = np.random.default_rng(0).integers(0, 256, (40, 250))
     region = make_dicom.region(40, 0, 239, 249, spacing_mm=0.2)
-    make_dicom.us_image(picture.with_name("noisy.dcm"), pixels=pixels, regions=[region])
+    make_dicom.us_image(image.with_name("noisy.dcm"), pixels=pixels, regions=[region])
     out = tmp_path / "out"
-    main(["segment", str(picture.parent), "--out", str(out)])
+    main(["segment", str(image.parent), "--out", str(out)])
     first, second = records(out)
     assert np.array_equal(mask_of(out, first), mask_of(out, second))
     assert first["lesions"] == second["lesions"]
@@ -69,10 +69,10 @@ def test_without_calibration_it_says_why_there_are_no_millimetres(make_dicom, tm
     assert all(lesion["long_axis_mm"] is None for lesion in record["lesions"])
 
 
-def test_also_writes_what_other_systems_read(picture, tmp_path):
+def test_also_writes_what_other_systems_read(image, tmp_path):
     out = tmp_path / "out"
     kinds = "seg, sr,sc,geojson,nrrd"
-    assert main(["segment", str(picture), "--out", str(out), "--also", kinds]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
     (record,) = records(out)
     mask = mask_of(out, record)
     assert np.array_equal(np.squeeze(pixel_array(dcmread(out / record["seg"]))) > 0, mask)
@@ -91,8 +91,8 @@ def test_also_writes_what_other_systems_read(picture, tmp_path):
     for path in out.iterdir():
         if path.suffix in (".dcm", ".geojson", ".nrrd"):
             assert MARK in path.read_bytes()[:HEAD_BYTES], path.name
-    assert main(["segment", str(picture), "--out", str(out), "--also", kinds]) == 0
-    # and a folder of results holds no picture but the overlay's source
+    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
+    # and a folder of results holds no image but the overlay's source
     assert main(["segment", str(out), "--out", str(tmp_path / "again")]) == 1
 
 
@@ -110,8 +110,8 @@ def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_pat
     assert frames == {record["frame"]}
 
 
-def test_a_picture_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_path, capsys):
-    PilImage.fromarray(make_dicom.picture()).save(tmp_path / "a.png")
+def test_a_image_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_path, capsys):
+    PilImage.fromarray(make_dicom.image()).save(tmp_path / "a.png")
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
     (record,) = records(out)
@@ -142,7 +142,7 @@ def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
     (tmp_path / "in").mkdir()
     for number, name in enumerate(("1.2.840.113619.2.5.1", "1.2.840.113619.2.5.2", "US.1.2")):
         make_dicom.us_image(tmp_path / "in" / name, number=number, regions=[region])
-    (tmp_path / "in" / "notes.5").write_text("no picture")
+    (tmp_path / "in" / "notes.5").write_text("no image")
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path / "in"), "--out", str(out)]) == 0
     assert [record["mask"] for record in records(out)] == [
@@ -153,7 +153,7 @@ def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
 
 
 def test_black_frames_of_a_clip_are_passed_over(make_dicom, tmp_path, capsys):
-    pixels = np.stack([make_dicom.picture(n) for n in range(3)])
+    pixels = np.stack([make_dicom.image(n) for n in range(3)])
     pixels[0] = 0
     region = make_dicom.region(0, 0, 199, 249)
     make_dicom.us_image(tmp_path / "clip.dcm", pixels=pixels, regions=[region])

@@ -7,22 +7,22 @@ import pytest
 from PIL import Image as PilImage
 
 from suraksha.cli.app import main
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.runtime.segmenter import Segmenter
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.inference.segmenter import Segmenter
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "case.png"
     PilImage.fromarray(sample_phantom(2, 0, shape=(60, 80)).image.pixels).save(path)
     return path
 
 
 @pytest.fixture
-def segment(picture, tiny_bundle, tmp_path):
+def segment(image, tiny_bundle, tmp_path):
     def run(*words):
         out = tmp_path / "out"
-        given = ["segment", str(picture), "--out", str(out), "--bundle", str(tiny_bundle)]
+        given = ["segment", str(image), "--out", str(out), "--bundle", str(tiny_bundle)]
         code = main([*given, *words])
         lines = out / "results.jsonl"
         return code, json.loads(lines.read_text()) if lines.is_file() else None, out
@@ -35,7 +35,7 @@ def test_a_map_is_drawn_for_each_part_and_named_in_the_record(segment):
     assert code == 0
     assert record["attention"] == "case_attention.png"
     with PilImage.open(out / "case_attention.png") as drawn:
-        assert drawn.size == (6 * 80, 60 + 44), "the picture, the bottleneck and four gates"
+        assert drawn.size == (6 * 80, 60 + 44), "the image, the bottleneck and four gates"
         assert "Suraksha" in drawn.text["Software"]
         assert np.ptp(np.asarray(drawn)) > 100
     code, record, _ = segment()
@@ -44,7 +44,7 @@ def test_a_map_is_drawn_for_each_part_and_named_in_the_record(segment):
     assert again == 0, "its own file is written again"
 
 
-def test_maps_are_no_pictures_to_segment(segment, tmp_path):
+def test_maps_are_no_images_to_segment(segment, tmp_path):
     segment("--explain")
     code = main(["segment", str(tmp_path), "--out", str(tmp_path / "out"), "--json"])
     assert code == 0

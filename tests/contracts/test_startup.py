@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as PilImage
 
-from suraksha.imaging.phantom import sample_phantom
+from suraksha.datasets.phantom import sample_phantom
 
 BUILD = ("torch", "lightning", "monai", "kornia", "ray", "matplotlib", "sklearn")
-BUILD_ROOMS = ("suraksha.data", "suraksha.models", "suraksha.train")
+BUILD_ROOMS = ("suraksha.datasets", "suraksha.networks", "suraksha.runs", "suraksha.training")
 
 
 def modules_after(code: str, home: Path | None = None) -> set[str]:
@@ -45,19 +45,19 @@ def test_every_public_name_is_there_and_no_other():
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
+def image(tmp_path):
+    path = tmp_path / "image.png"
     PilImage.fromarray(sample_phantom(4, 1).image.pixels).save(path)
     return path
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_the_run_side_never_loads_the_build_side_and_writes_nothing_home(tmp_path, picture, engine):
+def test_the_run_side_never_loads_the_build_side_and_writes_nothing_home(tmp_path, image, engine):
     home = tmp_path / "home"
     home.mkdir()
     code = (
         "import suraksha as su\n"
-        f"image = su.read_image({str(picture)!r}, spacing=0.1)\n"
+        f"image = su.read_image({str(image)!r}, spacing=0.1)\n"
         f"segment = su.load_segmenter(engine={engine!r})\n"
         "result = segment(image)\n"
         "su.measure(result.mask, image.spacing)"
@@ -69,11 +69,11 @@ def test_the_run_side_never_loads_the_build_side_and_writes_nothing_home(tmp_pat
 
 
 @pytest.mark.parametrize("verb", ["segment", "info", "--help"])
-def test_the_program_needs_no_torch_for_use(tmp_path, picture, verb):
+def test_the_program_needs_no_torch_for_use(tmp_path, image, verb):
     home = tmp_path / "home"
     home.mkdir()
     words = {
-        "segment": ["segment", str(picture), "--out", str(tmp_path / "out")],
+        "segment": ["segment", str(image), "--out", str(tmp_path / "out")],
         "info": ["info", "--json"],
         "--help": ["segment", "--help"],
     }[verb]
@@ -92,9 +92,9 @@ def test_the_build_side_writes_nothing_home(tmp_path):
     home.mkdir()
     code = (
         "import os; os.environ.pop('MPLCONFIGDIR', None)\n"
-        "import suraksha.train.fit, suraksha.train.export, suraksha.train.curves\n"
+        "import suraksha.training.fit, suraksha.evaluation.export, suraksha.evaluation.curves\n"
         "from pathlib import Path\n"
-        f"suraksha.train.curves.draw_curves([], Path({str(tmp_path / 'c.png')!r}), title='')"
+        f"suraksha.evaluation.curves.draw_curves([], Path({str(tmp_path / 'c.png')!r}), title='')"
     )
     assert "matplotlib" in modules_after(code, home)
     assert list(home.rglob("*")) == []

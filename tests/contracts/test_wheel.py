@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from suraksha.runtime.bundle import BUNDLES
-from suraksha.train.config import list_recipes
+from suraksha.inference.bundle import BUNDLES
+from suraksha.runs.config import list_recipes
 
 REPO = Path(__file__).resolve().parents[2]
 RUN_SIDE = {"numpy", "scipy", "pillow", "onnxruntime", "tqdm"}

@@ -49,7 +49,7 @@ def encoded(data, *, implicit=False):
 
 
 def nested(depth):
-    """Sequences in sequences, of undefined length, then a sound picture."""
+    """Sequences in sequences, of undefined length, then a sound image."""
     start = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     end = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
     return start * depth + end * depth

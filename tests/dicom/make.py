@@ -17,14 +17,14 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from suraksha.imaging.phantom import sample_phantom
+from suraksha.datasets.phantom import sample_phantom
 
 SHAPE = (200, 250)
 NAME, PATIENT_ID = "Phantom^Synthetic", "SYN-0001"
 PILLOW = {JPEGBaseline8Bit: ("JPEG", {"quality": 95}), JPEG2000Lossless: ("JPEG2000", {})}
 
 
-def picture(number=0, *, seed=4, shape=SHAPE, banner=0, rgb=False):
+def image(number=0, *, seed=4, shape=SHAPE, banner=0, rgb=False):
     """Pixels of a phantom below a banner of ``banner`` rows with white marks, as if burned in."""
     phantom = sample_phantom(seed, number, shape=shape)
     pixels = np.zeros((shape[0] + banner, shape[1]), np.uint8)
@@ -49,7 +49,7 @@ def us_image(path, *, pixels=None, number=0, regions=(), sop_class=None, study="
 
     ``syntax`` among the elements chooses the transfer syntax; other elements are set as they are.
     """
-    pixels = picture(number) if pixels is None else pixels
+    pixels = image(number) if pixels is None else pixels
     rgb = pixels.ndim > 2 and pixels.shape[-1] == 3
     frames = pixels.shape[0] if pixels.ndim - rgb == 3 else None
     syntax = elements.pop("syntax", ExplicitVRLittleEndian)
@@ -133,14 +133,14 @@ def _encapsulate(data, pixels, syntax):
 def us_cine(path, *, frames=5, first=0, rgb=False, shape=SHAPE, **elements):
     """Write a US Multi-frame of ``frames`` phantoms; the fourth of each six has no lesion."""
     numbers = range(first, first + frames)
-    pixels = np.stack([picture(number, rgb=rgb, shape=shape) for number in numbers])
+    pixels = np.stack([image(number, rgb=rgb, shape=shape) for number in numbers])
     return us_image(path, pixels=pixels, number=first, **elements)
 
 
 def us_files(folder: Path, count: int, *, shape=SHAPE) -> list[Path]:
-    """``count`` single pictures of one study; of six one has no lesion."""
+    """``count`` single images of one study; of six one has no lesion."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"us-{number:04d}.dcm" for number in range(count)]
     for number, path in enumerate(paths):
-        us_image(path, pixels=picture(number, shape=shape), number=number, InstanceNumber=number)
+        us_image(path, pixels=image(number, shape=shape), number=number, InstanceNumber=number)
     return paths

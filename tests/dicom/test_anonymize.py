@@ -15,11 +15,11 @@ from pydicom.uid import (
 )
 
 from suraksha.cli.app import main
-from suraksha.dicom.anonymize import anonymize
-from suraksha.dicom.profile import Pseudonyms, actions
+from suraksha.dicom.deidentify.anonymize import anonymize
+from suraksha.dicom.deidentify.profile import Pseudonyms, actions
 from suraksha.errors import InputError
 
-from .make import NAME, PATIENT_ID, picture, region, us_cine, us_image
+from .make import NAME, PATIENT_ID, image, region, us_cine, us_image
 
 SECRET = Pseudonyms(b"a secret of tests that is long enough")
 SCAN = [region(30, 10, 199, 239)]
@@ -31,11 +31,11 @@ MARKS = (
 
 
 def test_regions_that_leave_nothing_out_certify_nothing(tmp_path):
-    pixels = picture(banner=40)
+    pixels = image(banner=40)
     us_image(tmp_path / "a.dcm", pixels=pixels, regions=[region(0, 0, 239, 249)])
     with pytest.raises(InputError, match="regions cover all of it"):
         anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
-    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_pictures=True)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_images=True)
     header = dcmread(made.path)
     assert not made.blanked
     assert header.BurnedInAnnotation == "YES"
@@ -44,7 +44,7 @@ def test_regions_that_leave_nothing_out_certify_nothing(tmp_path):
 
 
 def with_everything(path, **more):
-    """A picture that names its patient wherever it can."""
+    """An image that names its patient wherever it can."""
     other = Dataset()
     other.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
     other.ReferencedSOPInstanceUID = "1.2.826.0.1.3680043.8.498.77"
@@ -136,7 +136,7 @@ def test_references_between_files_of_a_study_stay_intact(tmp_path):
     ],
 )
 def test_pixels_outside_the_regions_are_black_to_the_last_row(tmp_path, syntax, rgb, exact):
-    pixels = np.maximum(picture(0, rgb=rgb), 1)
+    pixels = np.maximum(image(0, rgb=rgb), 1)
     more = {"syntax": syntax} if syntax else {}
     us_image(tmp_path / "a.dcm", pixels=pixels, regions=SCAN, **more)
     copy = dcmread(anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET).path)
@@ -160,15 +160,15 @@ def test_every_frame_of_a_cine_is_cut(tmp_path):
 
 def test_without_regions_it_is_refused_unless_asked_for(tmp_path):
     us_image(tmp_path / "a.dcm")
-    with pytest.raises(InputError, match="--whole-pictures"):
+    with pytest.raises(InputError, match="--whole-images"):
         anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
     assert not (tmp_path / "out").exists()
-    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_pictures=True)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_images=True)
     copy = dcmread(made.path)
     assert not made.blanked
     assert copy.BurnedInAnnotation == "YES"
     assert [item.CodeValue for item in copy.DeidentificationMethodCodeSequence] == ["113100"]
-    assert np.array_equal(copy.pixel_array, picture(0))
+    assert np.array_equal(copy.pixel_array, image(0))
 
 
 def test_copies_conform(debian_tools, tmp_path):
@@ -204,7 +204,7 @@ def test_the_program_keeps_a_secret_of_its_own(tmp_path, capsys):
         (True, None),
     ]
     assert secret.stat().st_mode & 0o777 == 0o600
-    main([*words, str(tmp_path / "y"), "--whole-pictures"])
+    main([*words, str(tmp_path / "y"), "--whole-images"])
     names = {p.name for p in (tmp_path / "y").iterdir()}
     assert {p.name for p in (tmp_path / "x").iterdir()} < names
     assert NAME not in capsys.readouterr().out

@@ -10,13 +10,13 @@ from pydicom import dcmread
 from pydicom.uid import RLELossless
 from pynetdicom.sop_class import Verification
 
-from suraksha.dicom.bounds import Bounds
-from suraksha.dicom.commitment import Commitments
-from suraksha.dicom.jobs import State, job_id
-from suraksha.dicom.node import Node, NodeOptions
-from suraksha.dicom.queue import Queue
-from suraksha.dicom.quiet import quiet
-from suraksha.dicom.spool import Spool
+from suraksha.dicom.network.commitment import Commitments
+from suraksha.dicom.network.jobs import State, job_id
+from suraksha.dicom.network.limits import NetworkLimits
+from suraksha.dicom.network.logs import silence_loggers
+from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.scp import ScpOptions, StorageScp
+from suraksha.dicom.network.spool import Spool
 from suraksha.errors import UsageError
 
 from .hostile import (
@@ -36,20 +36,20 @@ from .servers import wait_for
 
 # what hostile bytes make pydicom say in our own client and in pynetdicom's threads
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
-BOUNDS = Bounds(associations=4, object_bytes=8 << 20, held_bytes=16 << 20, pdu_s=4, idle_s=6)
+BOUNDS = NetworkLimits(associations=4, object_bytes=8 << 20, held_bytes=16 << 20, pdu_s=4, idle_s=6)
 MIB_OF_RSS = 150
 
 
 @pytest.fixture
 def start(tmp_path):
     """Starts nodes without a worker: what they take stays in the spool."""
-    quiet()
+    silence_loggers()
     started = []
 
     def begin(**options):
         spool, queue = Spool(tmp_path / "spool"), Queue(tmp_path / "spool")
-        chosen = NodeOptions(**({"port": 0, "bounds": BOUNDS} | options))
-        node = Node(spool, queue, options=chosen, commitments=Commitments())
+        chosen = ScpOptions(**({"port": 0, "bounds": BOUNDS} | options))
+        node = StorageScp(spool, queue, options=chosen, commitments=Commitments())
         node.start()
         started.append((node, queue))
         return node, spool, queue
@@ -70,7 +70,7 @@ def store(port, path, **more):
 
 
 def assert_well(node, queue, tmp_path):
-    """It answers C-ECHO and keeps a good picture."""
+    """It answers C-ECHO and keeps a good image."""
     end = time.monotonic() + 10
     while True:  # connections of before may still be closing
         association = associate(node.port)
@@ -84,11 +84,11 @@ def assert_well(node, queue, tmp_path):
     assert queue.state(job_id(good.SOPInstanceUID)) == State.RECEIVED
 
 
-def test_a_picture_lies_in_the_spool_when_it_is_answered(start, tmp_path):
+def test_a_image_lies_in_the_spool_when_it_is_answered(start, tmp_path):
     node, spool, queue = start()
     sent = us_image(tmp_path / "a.dcm")
     assert store(node.port, tmp_path / "a.dcm") == 0
-    kept = dcmread(spool.picture(job_id(sent.SOPInstanceUID)))
+    kept = dcmread(spool.image(job_id(sent.SOPInstanceUID)))
     assert kept.PixelData == sent.PixelData
     assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
     assert kept.PatientName == sent.PatientName
@@ -96,7 +96,7 @@ def test_a_picture_lies_in_the_spool_when_it_is_answered(start, tmp_path):
     assert node.counts() == {"stored": 1, "known": 0, "refused": 0, "no_room": 0}
 
 
-def test_the_same_picture_again_is_one_job(start, tmp_path):
+def test_the_same_image_again_is_one_job(start, tmp_path):
     node, _, queue = start()
     us_image(tmp_path / "a.dcm", syntax=RLELossless)
     assert [store(node.port, tmp_path / "a.dcm") for _ in range(3)] == [0, 0, 0]
@@ -115,7 +115,7 @@ def test_a_hostile_object_is_refused_and_the_node_stays_up(start, tmp_path, name
     assert time.monotonic() - begun < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MIB_OF_RSS << 10
     assert queue.pending() == 0
-    assert list((spool.folder / "pictures").iterdir()) == []
+    assert list((spool.folder / "images").iterdir()) == []
     assert node.counts()["refused"] == 1
     assert_well(node, queue, tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_uid_that_is_a_trick_stays_in_the_spool(start, tmp_path, uid):
         assert len(uid) > 64
     assert status != 0
     assert {p.name for p in tmp_path.iterdir()} == {"spool"}
-    assert list((spool.folder / "pictures").iterdir()) == []
+    assert list((spool.folder / "images").iterdir()) == []
     assert_well(node, queue, tmp_path)
 
 
@@ -168,7 +168,7 @@ def test_a_transfer_that_stops_midway_leaves_nothing(start, tmp_path):
     wire.shutdown(socket.SHUT_RDWR)
     association.abort()
     wire.close()
-    assert list((spool.folder / "pictures").iterdir()) == []
+    assert list((spool.folder / "images").iterdir()) == []
     assert_well(node, queue, tmp_path)
 
 
@@ -217,14 +217,14 @@ def test_a_full_disk_or_queue_is_told_as_out_of_resources(start, tmp_path):
 
 def test_beyond_loopback_only_when_asked_for_and_with_names():
     with pytest.raises(UsageError, match="--beyond-loopback"):
-        NodeOptions(host="0.0.0.0")
+        ScpOptions(host="0.0.0.0")
     with pytest.raises(UsageError, match="--allow"):
-        NodeOptions(host="0.0.0.0", beyond_loopback=True)
-    assert NodeOptions(host="0.0.0.0", beyond_loopback=True, allowed=("SCANNER",))
-    assert NodeOptions(host="::1")
+        ScpOptions(host="0.0.0.0", beyond_loopback=True)
+    assert ScpOptions(host="0.0.0.0", beyond_loopback=True, allowed=("SCANNER",))
+    assert ScpOptions(host="::1")
 
 
-def test_nothing_of_a_picture_is_logged(start, tmp_path, caplog, capfd):
+def test_nothing_of_a_image_is_logged(start, tmp_path, caplog, capfd):
     node, _, _ = start()
     us_image(tmp_path / "a.dcm", PatientName="Secret^Name", PatientID="SECRET-ID")
     store(node.port, tmp_path / "a.dcm")

@@ -13,16 +13,16 @@ from pydicom.config import disable_value_validation
 from pydicom.pixels import pixel_array
 
 from suraksha import load_segmenter, read_image
-from suraksha.core import Spacing
-from suraksha.dicom.objects import MAKERS, object_bytes, result_objects, write_seg, write_sr
-from suraksha.dicom.rtstruct import in_patient
-from suraksha.dicom.seg import labels
-from suraksha.dicom.source import source_of
-from suraksha.dicom.sr import polyline
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.dicom.objects.results import MAKERS, object_bytes, result_objects, write_seg, write_sr
+from suraksha.dicom.objects.rtstruct import in_patient
+from suraksha.dicom.objects.seg import labels
+from suraksha.dicom.objects.source import source_of
+from suraksha.dicom.objects.sr import polyline
 from suraksha.errors import InputError
-from suraksha.imaging.dicom import DicomFile
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.measure import measure_image
+from suraksha.io.dicom import DicomFile
+from suraksha.measurement.measure import measure_image
+from suraksha.types import Spacing
 
 PLACE = {
     "FrameOfReferenceUID": "1.2.3.4",
@@ -45,7 +45,7 @@ def dciodvfy(debian_tools):
 
 @pytest.fixture
 def us(make_dicom, tmp_path):
-    """Write a picture with a lesion: (its path, what was written)."""
+    """Write an image with a lesion: (its path, what was written)."""
 
     def write(name="us.dcm", **options):
         path = tmp_path / name
@@ -84,8 +84,8 @@ def test_objects_conform_and_keep_the_study(
 ):
     options = {
         "grey": {},
-        "rgb": {"pixels": make_dicom.picture(rgb=True)},
-        "cine": {"pixels": np.stack([make_dicom.picture(n) for n in range(3)])},
+        "rgb": {"pixels": make_dicom.image(rgb=True)},
+        "cine": {"pixels": np.stack([make_dicom.image(n) for n in range(3)])},
         "plain": {"regions": ()},
         "sided": {"Laterality": "R", "StudyID": "", "InstanceNumber": None},
     }[source]
@@ -206,7 +206,7 @@ def test_the_same_result_gives_the_same_uids_and_a_correction_others(us, result_
     assert all(len(uid) <= 64 for uid in uids)
 
 
-def test_another_answer_about_the_picture_is_another_object(us, result_of, segment):
+def test_another_answer_about_the_image_is_another_object(us, result_of, segment):
     path, _ = us()
     uids = []
     for mm in (None, 0.1, 0.3):
@@ -320,7 +320,7 @@ def test_without_a_frame_of_reference_there_are_no_contours_for_planning(us, res
         object_bytes(result_of(path), "RTSTRUCT")
 
 
-def test_a_picture_that_is_no_dicom_has_no_study_to_go_into(segment):
+def test_a_image_that_is_no_dicom_has_no_study_to_go_into(segment):
     with pytest.raises(InputError, match=r"did not come from a DICOM file"):
         object_bytes(segment(sample_phantom(1, 1).image), "SEG")
 

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from suraksha.dicom.jobs import Patience, State, job_id
-from suraksha.dicom.queue import DIED, Queue
+from suraksha.dicom.network.jobs import Patience, State, job_id
+from suraksha.dicom.network.queue import DIED, Queue
 
 
 class Clock:
@@ -101,7 +101,7 @@ def test_a_peer_that_is_away_costs_no_attempt_until_patience_ends(queue, clock):
     assert queue.take(State.SEGMENTED)
 
 
-def test_a_picture_that_kills_the_process_again_and_again_is_put_away(queue):
+def test_a_image_that_kills_the_process_again_and_again_is_put_away(queue):
     queue.add("bad")
     for _ in range(3):
         assert queue.take(State.RECEIVED)
@@ -155,7 +155,7 @@ def test_threads_never_take_the_same_job(tmp_path):
 
 def test_what_was_added_survives_kill_9(tmp_path):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom suraksha.dicom.queue import Queue\n"
+        "import sys\nfrom pathlib import Path\nfrom suraksha.dicom.network.queue import Queue\n"
         "queue = Queue(Path(sys.argv[1]))\n"
         "for n in range(10_000):\n    queue.add(f'job-{n}')\n    print(n, flush=True)\n"
     )

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from suraksha.dicom.bounds import Bounds
-from suraksha.dicom.commitment import Commitments
-from suraksha.dicom.node import Node, NodeOptions
-from suraksha.dicom.peer import Peer, PeerError
-from suraksha.dicom.queue import Queue
-from suraksha.dicom.quiet import quiet
-from suraksha.dicom.send import DicomDestination, SendOptions
-from suraksha.dicom.spool import Spool
-from suraksha.dicom.tls import Tls
+from suraksha.dicom.network.commitment import Commitments
+from suraksha.dicom.network.limits import NetworkLimits
+from suraksha.dicom.network.logs import silence_loggers
+from suraksha.dicom.network.peer import Peer, PeerError
+from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.scp import ScpOptions, StorageScp
+from suraksha.dicom.network.scu import DicomDestination, SendOptions
+from suraksha.dicom.network.spool import Spool
+from suraksha.dicom.network.tls import Tls
 from suraksha.errors import UsageError
 
 from .make import us_files
@@ -55,12 +55,12 @@ def files(folder, name, *, authority="ca"):
 
 @pytest.fixture
 def node(certificates, tmp_path):
-    quiet()
+    silence_loggers()
     spool, queue = Spool(tmp_path / "spool"), Queue(tmp_path / "spool")
-    options = NodeOptions(
-        port=0, tls=files(certificates, "node"), bounds=Bounds(associations=4, pdu_s=3)
+    options = ScpOptions(
+        port=0, tls=files(certificates, "node"), bounds=NetworkLimits(associations=4, pdu_s=3)
     )
-    made = Node(spool, queue, options=options, commitments=Commitments())
+    made = StorageScp(spool, queue, options=options, commitments=Commitments())
     made.start()
     yield made
     made.stop()

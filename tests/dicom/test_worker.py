@@ -1,19 +1,19 @@
-"""From received to confirmed: what the worker does when pictures or peers misbehave."""
+"""From received to confirmed: what the worker does when images or peers misbehave."""
 
 import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
-from suraksha.dicom.desk import work_in
-from suraksha.dicom.jobs import Patience, State, job_id
-from suraksha.dicom.objects import result_objects
-from suraksha.dicom.peer import PeerError, reference
-from suraksha.dicom.queue import Queue
-from suraksha.dicom.spool import Spool
-from suraksha.dicom.worker import Worker, WorkOptions
+from suraksha.dicom.network.jobs import Patience, State, job_id
+from suraksha.dicom.network.peer import PeerError, reference
+from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.service import open_service
+from suraksha.dicom.network.spool import Spool
+from suraksha.dicom.network.worker import Worker, WorkOptions
+from suraksha.dicom.objects.results import result_objects
 from suraksha.errors import BusyError
-from suraksha.runtime.segmenter import load_segmenter
+from suraksha.inference.segmenter import load_segmenter
 
-from .make import picture, us_image
+from .make import image, us_image
 from .servers import wait_for
 
 
@@ -76,7 +76,7 @@ def put(queue, spool, tmp_path, **elements):
     return job
 
 
-def test_a_picture_goes_all_the_way_and_leaves_nothing(desk, tmp_path):
+def test_a_image_goes_all_the_way_and_leaves_nothing(desk, tmp_path):
     queue, spool, peer, worker, _ = desk
     job = put(queue, spool, tmp_path)
     assert worker.segment() == 1
@@ -84,7 +84,7 @@ def test_a_picture_goes_all_the_way_and_leaves_nothing(desk, tmp_path):
     assert worker.deliver() == 2  # sent, then confirmed
     assert queue.state(job) == State.CONFIRMED
     assert len(peer.kept) == 2
-    assert not spool.picture(job).exists()
+    assert not spool.image(job).exists()
     assert spool.results(job) == []
     assert worker.segment() == worker.deliver() == 0
 
@@ -103,10 +103,10 @@ def test_results_made_twice_are_the_same_objects(desk, tmp_path):
     assert len(peer.kept) == 2
 
 
-def test_a_picture_that_cannot_be_decoded_is_a_dead_letter_at_once(desk, tmp_path):
+def test_a_image_that_cannot_be_decoded_is_a_dead_letter_at_once(desk, tmp_path):
     queue, spool, _, worker, _ = desk
-    job = put(queue, spool, tmp_path, pixels=picture(0, rgb=True), syntax=JPEGBaseline8Bit)
-    path = spool.picture(job)
+    job = put(queue, spool, tmp_path, pixels=image(0, rgb=True), syntax=JPEGBaseline8Bit)
+    path = spool.image(job)
     content = bytearray(path.read_bytes())
     content[-20_000:] = bytes(20_000)
     path.write_bytes(content)
@@ -191,11 +191,11 @@ def test_one_process_works_in_a_folder_and_picks_up_what_another_left(tmp_path, 
     job = put(queue, spool, tmp_path)
     queue.take(State.RECEIVED)  # and died
     queue.close()
-    (tmp_path / "spool" / "pictures" / ".arriving.dcm.0a1b.part").write_bytes(b"half")
-    (tmp_path / "spool" / "pictures" / "unknown.dcm").write_bytes(b"no job")
+    (tmp_path / "spool" / "images" / ".arriving.dcm.0a1b.part").write_bytes(b"half")
+    (tmp_path / "spool" / "images" / "unknown.dcm").write_bytes(b"no job")
 
     def work():
-        return work_in(
+        return open_service(
             tmp_path / "spool",
             lambda path: result_objects(path, segment),
             destination=Folder(),
@@ -204,11 +204,11 @@ def test_one_process_works_in_a_folder_and_picks_up_what_another_left(tmp_path, 
         )
 
     with work() as desk:
-        names = {p.name for p in (tmp_path / "spool" / "pictures").iterdir()}
+        names = {p.name for p in (tmp_path / "spool" / "images").iterdir()}
         assert names == {f"{job}.dcm"}
         wait_for(lambda: desk.queue.state(job) == State.CONFIRMED, 20, "the job")
         with pytest.raises(BusyError), work():
             pass
-    assert spool.picture(job).exists()  # keep
+    assert spool.image(job).exists()  # keep
     with work():
-        assert spool.picture(job).exists()
+        assert spool.image(job).exists()

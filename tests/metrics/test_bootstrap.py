@@ -13,7 +13,7 @@ LISTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5)), min_size=1, max_
 
 
 def draw_by_hand(groups, values, *, seed, resamples):
-    """Each resample as a plain list: groups drawn with replacement, all their pictures."""
+    """Each resample as a plain list: groups drawn with replacement, all their images."""
     names = sorted(set(groups))
     drawn = np.random.default_rng(seed).integers(0, len(names), (resamples, len(names)))
     return [
@@ -24,7 +24,7 @@ def draw_by_hand(groups, values, *, seed, resamples):
 
 @given(LISTS, st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_means_medians_and_totals_are_those_of_the_drawn_pictures(rows, seed):
+def test_means_medians_and_totals_are_those_of_the_drawn_images(rows, seed):
     values = np.array([v for v, _ in rows])
     groups = [f"g{g}" for _, g in rows]
     draw = Resampler.of(groups, seed=seed, resamples=20)
@@ -78,7 +78,7 @@ def test_copies_in_one_group_do_not_narrow_the_interval():
     assert np.std(apart.means(np.tile(values, 3))) < 0.7 * np.std(once)
 
 
-def test_the_order_of_the_pictures_changes_nothing():
+def test_the_order_of_the_images_changes_nothing():
     values = np.random.default_rng(5).random(30)
     groups = np.array([str(i // 3) for i in range(30)])
     order = np.random.default_rng(6).permutation(30)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from suraksha.core import Spacing
 from suraksha.errors import InputError, UsageError
 from suraksha.metrics import hd95, nsd
 from suraksha.metrics.boundary import boundary, surface_distances
+from suraksha.types import Spacing
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9)
 PAIRS = SHAPES.flatmap(
@@ -20,7 +20,7 @@ PAIRS = SHAPES.flatmap(
 
 
 def edge_pixels(mask):
-    """Boundary by its words: a pixel with background, or the picture's end, at one side."""
+    """Boundary by its words: a pixel with background, or the image's end, at one side."""
     found = []
     for r, c in np.argwhere(mask):
         for dr, dc in ((0, 1), (1, 0), (0, -1), (-1, 0)):
@@ -48,8 +48,8 @@ def test_against_brute_force(pair, row, col, tolerance):
     expected = max(np.percentile(there, 95), np.percentile(back, 95))
     assert hd95(*pair, spacing=spacing) == pytest.approx(expected)
     if np.abs(np.concatenate([there, back]) - tolerance).min() > 1e-9:
-        share = np.mean(np.concatenate([there, back]) <= tolerance)
-        assert nsd(*pair, tolerance=tolerance, spacing=spacing) == pytest.approx(share)
+        fraction = np.mean(np.concatenate([there, back]) <= tolerance)
+        assert nsd(*pair, tolerance=tolerance, spacing=spacing) == pytest.approx(fraction)
 
 
 def test_a_square_moved_by_three():

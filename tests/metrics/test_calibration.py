@@ -44,7 +44,7 @@ def test_brute_force_pixel_by_pixel(probability, truth):
         bins[place].append((value, lesion))
     error = 0.0
     for members, one in zip(bins, reliability(probability, truth).to_dict()["bins"], strict=True):
-        assert one["share"] == pytest.approx(len(members) / truth.size)
+        assert one["fraction"] == pytest.approx(len(members) / truth.size)
         if not members:
             assert (one["mean_probability"], one["observed"]) == (None, None)
             continue
@@ -54,12 +54,12 @@ def test_brute_force_pixel_by_pixel(probability, truth):
     assert reliability(probability, truth).calibration_error == pytest.approx(error, abs=1e-12)
 
 
-def test_pictures_add_up_to_one_large_picture():
-    pictures = [drawn(seed) for seed in range(3)]
+def test_images_add_up_to_one_large_image():
+    images = [drawn(seed) for seed in range(3)]
     total = Reliability()
-    for probability, truth in pictures:
+    for probability, truth in images:
         total += reliability(probability, truth)
-    together = reliability(*(np.concatenate(arrays) for arrays in zip(*pictures, strict=True)))
+    together = reliability(*(np.concatenate(arrays) for arrays in zip(*images, strict=True)))
     apart, whole = total.to_dict(), together.to_dict()
     for one, other in zip(apart.pop("bins"), whole.pop("bins"), strict=True):
         assert one == pytest.approx(other)

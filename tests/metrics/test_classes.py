@@ -15,18 +15,18 @@ from suraksha.metrics.classes import auc, score_classes
 
 NAMES = ("benign", "malignant", "normal")
 # few values, so that there are ties
-PICTURES = st.lists(
+IMAGES = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.50001, 0.9]), st.booleans()),
     min_size=1,
     max_size=30,
 )
 
 
-@given(PICTURES)
+@given(IMAGES)
 @settings(max_examples=80, deadline=None)
-def test_auc_is_scikit_learn_s(pictures):
-    scores = np.array([score for score, _ in pictures])
-    yes = np.array([side for _, side in pictures])
+def test_auc_is_scikit_learn_s(images):
+    scores = np.array([score for score, _ in images])
+    yes = np.array([side for _, side in images])
     resampler = Resampler.of([str(n) for n in range(len(yes))], seed=0, resamples=5)
     found = auc(scores, (yes, ~yes), resampler=resampler)
     if yes.all() or not yes.any():
@@ -36,7 +36,7 @@ def test_auc_is_scikit_learn_s(pictures):
         assert found.value == pytest.approx(roc_auc_score(yes, scores), abs=1e-12)
 
 
-def test_the_interval_is_that_of_the_drawn_pictures():
+def test_the_interval_is_that_of_the_drawn_images():
     rng = np.random.default_rng(3)
     yes, groups = rng.random(40) < 0.4, [f"g{n // 3}" for n in range(40)]
     scores = np.round(rng.normal(size=40) + yes, 1)
@@ -59,7 +59,7 @@ def test_every_question_and_figure():
     told, labels = dirichlet(60)
     truth = np.array(labels)
     found = score_classes(told, labels, names=NAMES, groups=[str(n // 2) for n in range(60)])
-    assert (found.pictures, found.groups) == (60, 30)
+    assert (found.images, found.groups) == (60, 30)
     assert list(found.auc) == [
         *(f"{name} vs rest" for name in NAMES),
         "lesion vs normal",
@@ -83,7 +83,7 @@ def test_every_question_and_figure():
 
 
 def test_calibration_error_by_hand():
-    """Four pictures at 0.95, three of them right; two at 0.55, one right."""
+    """Four images at 0.95, three of them right; two at 0.55, one right."""
     told = np.array([[0.95, 0.05]] * 4 + [[0.45, 0.55]] * 2)
     labels = ["a", "a", "a", "b", "a", "b"]
     found = score_classes(told, labels, names=("a", "b"), groups=list("uvwxyz"))
@@ -115,7 +115,7 @@ def test_a_sure_and_right_answer_is_the_best():
     assert record["confusion"] == [[2, 0, 0], [0, 2, 0], [0, 0, 2]]
 
 
-def test_a_class_without_pictures_has_no_area():
+def test_a_class_without_images_has_no_area():
     told, _ = dirichlet(10)
     labels = ["benign", "malignant"] * 5
     found = score_classes(told, labels, names=NAMES, groups=labels)

@@ -1,4 +1,4 @@
-"""Lesions counted one by one, normal pictures, the mean mask."""
+"""Lesions counted one by one, normal images, the mean mask."""
 
 import math
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suraksha.errors import InputError
-from suraksha.metrics import Counts, Presence, counts, dice, mean_mask, presence
+from suraksha.metrics import Counts, Detection, counts, detection, dice, mean_mask
 from suraksha.metrics.detection import normals
 
 
@@ -16,44 +16,44 @@ def test_presence_counted_by_hand():
     truth, prediction = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     truth[0, 0] = truth[3:5, 3:5] = truth[7, 0:3] = True
     prediction[4:6, 4:6] = prediction[0, 6] = prediction[7, 7] = True
-    assert presence(prediction, truth) == Presence(found=1, missed=2, false=2)
-    assert presence(truth, truth) == Presence(found=3)
-    assert presence(np.zeros_like(truth), truth) == Presence(missed=3)
-    assert presence(prediction, np.zeros_like(truth)) == Presence(false=3)
+    assert detection(prediction, truth) == Detection(found=1, missed=2, false=2)
+    assert detection(truth, truth) == Detection(found=3)
+    assert detection(np.zeros_like(truth), truth) == Detection(missed=3)
+    assert detection(prediction, np.zeros_like(truth)) == Detection(false=3)
 
 
 def test_one_prediction_may_find_two_lesions_and_diagonal_pixels_are_one():
     truth = np.zeros((3, 7), bool)
     truth[1, 1] = truth[1, 5] = True
-    assert presence(np.ones_like(truth), truth) == Presence(found=2)
-    assert presence(np.eye(4, dtype=bool), np.eye(4, dtype=bool)) == Presence(found=1)
+    assert detection(np.ones_like(truth), truth) == Detection(found=2)
+    assert detection(np.eye(4, dtype=bool), np.eye(4, dtype=bool)) == Detection(found=1)
 
 
 def test_presence_adds_up_and_refuses_other_shapes():
-    assert Presence(1, 2, 3) + Presence(4, 5, 6) == Presence(5, 7, 9)
+    assert Detection(1, 2, 3) + Detection(4, 5, 6) == Detection(5, 7, 9)
     with pytest.raises(InputError):
-        presence(np.ones((2, 2), bool), np.ones((2, 3), bool))
+        detection(np.ones((2, 2), bool), np.ones((2, 3), bool))
 
 
 def test_normals_counted_by_hand():
-    pictures = [
+    images = [
         Counts(tp=5, fp=9, fn=1, tn=85),  # has a lesion: passed over
-        Counts(fn=3, tn=97),  # missed, but not a normal picture
+        Counts(fn=3, tn=97),  # missed, but not a normal image
         Counts(tn=100),
         Counts(fp=10, tn=90),
         Counts(fp=20, tn=180),
     ]
-    found = normals(pictures)
-    assert (found.pictures, found.with_prediction) == (3, 2)
-    assert found.share == pytest.approx(2 / 3)
+    found = normals(images)
+    assert (found.images, found.with_prediction) == (3, 2)
+    assert found.fraction == pytest.approx(2 / 3)
     assert found.false_area_px == pytest.approx(10)
-    assert found.false_area_share == pytest.approx(0.2 / 3)
+    assert found.false_area_fraction == pytest.approx(0.2 / 3)
 
 
 def test_without_normals_nothing_is_claimed():
     found = normals([Counts(tp=1)])
-    assert (found.pictures, found.with_prediction) == (0, 0)
-    assert math.isnan(found.share)
+    assert (found.images, found.with_prediction) == (0, 0)
+    assert math.isnan(found.fraction)
     assert math.isnan(found.false_area_px)
 
 

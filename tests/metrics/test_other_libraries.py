@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from suraksha.core import Spacing
 from suraksha.metrics import counts, dice, hd95, iou, nsd, precision, recall
+from suraksha.types import Spacing
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -145,7 +145,7 @@ def test_zero_division_nan_of_scikit_learn_is_not_our_rule():
 
 
 def test_an_empty_truth_is_nan_in_monai_and_zero_here():
-    """A false lesion on a normal picture would go unpunished."""
+    """A false lesion on a normal image would go unpunished."""
     assert math.isnan(monai(compute_dice, CASES["truth"]))
     assert math.isnan(monai(compute_iou, CASES["truth"]))
     assert monai(compute_dice, CASES["truth"], ignore_empty=False) == 0
@@ -172,7 +172,7 @@ def test_torchmetrics_hausdorff_of_equal_masks_is_not_zero():
     assert monai(compute_hausdorff_distance, pair, percentile=95) == 0
 
 
-def test_scikit_learn_pools_and_monai_scores_each_picture():
+def test_scikit_learn_pools_and_monai_scores_each_image():
     pairs = [(SQUARE, OTHER), (SQUARE, SQUARE)]
     flat = [np.concatenate([p[i].ravel() for p in pairs]) for i in (0, 1)]
     pooled = dice(counts(*pairs[0]) + counts(*pairs[1]))
@@ -190,7 +190,7 @@ def test_nsd_of_monai_with_subvoxels_weighs_boundary_by_length_and_differs():
 
 
 def test_torchmetrics_pools_over_what_it_is_given():
-    """Given several pictures it pools their pixels; a mean over pictures is another number."""
+    """Given several images it pools their pixels; a mean over images is another number."""
     pairs = [(SQUARE, OTHER), (SQUARE, SQUARE)]
     flat = [np.concatenate([p[i].ravel() for p in pairs])[None] for i in (0, 1)]
     pooled = dice(counts(*pairs[0]) + counts(*pairs[1]))

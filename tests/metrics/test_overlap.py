@@ -101,7 +101,7 @@ def test_both_empty_has_no_score_but_an_accuracy():
 
 @given(PAIRS, PAIRS)
 @settings(deadline=None, max_examples=30)
-def test_pooled_counts_are_those_of_the_pictures_side_by_side(first, second):
+def test_pooled_counts_are_those_of_the_images_side_by_side(first, second):
     summed = counts(*first) + counts(*second)
     flat = [np.concatenate([first[i].ravel(), second[i].ravel()])[None] for i in (0, 1)]
     assert summed == counts(*flat)

@@ -13,12 +13,12 @@ from suraksha.errors import DataError, InputError, UsageError
 from suraksha.metrics import (
     COLUMNS,
     Counts,
-    Presence,
+    Detection,
     batch_pooled,
     dice,
     iou,
     paired_difference,
-    score_picture,
+    score_image,
     summarise,
     table_row,
 )
@@ -33,7 +33,7 @@ def square(top, side):
 
 
 def scored(prediction, truth, name, group=None, label="benign"):
-    return score_picture(prediction, truth, name=name, group=group, label=label)
+    return score_image(prediction, truth, name=name, group=group, label=label)
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def test_a_score_holds_every_metric():
     assert score.iou == pytest.approx(1 / 3)
     assert score.hd95_px == pytest.approx(5)
     assert 0 < score.nsd < 1
-    assert score.lesions == Presence(found=1)
+    assert score.lesions == Detection(found=1)
     assert not score.both_empty
 
 
 def test_a_summary_by_hand(four):
     found = summarise(four, resamples=200)
-    assert (found.pictures, found.groups, found.left_out) == (4, 3, 1)
+    assert (found.images, found.groups, found.left_out) == (4, 3, 1)
     assert found.mean["dice"].value == pytest.approx((1 + 0.5 + 0) / 3)
     assert found.median["dice"].value == pytest.approx(0.5)
     assert found.mean["hd95_px"].value == pytest.approx((0 + 5 + 50) / 3)
@@ -68,9 +68,9 @@ def test_a_summary_by_hand(four):
     pooled = Counts(tp=150, fp=66, fn=50, tn=4 * 1200 - 266)
     assert found.pooled["dice"].value == pytest.approx(dice(pooled))
     assert found.pooled["accuracy"].value == pytest.approx((4800 - 116) / 4800)
-    assert (found.normals.pictures, found.normals.with_prediction) == (2, 1)
+    assert (found.normals.images, found.normals.with_prediction) == (2, 1)
     assert found.normals.false_area_px == pytest.approx(8)
-    assert found.lesions == Presence(found=2, false=1)
+    assert found.lesions == Detection(found=2, false=1)
     for estimates in (found.mean, found.median, found.pooled):
         for key, e in estimates.items():
             if key == "hd95_mm":
@@ -93,7 +93,7 @@ def test_json_has_null_for_nan(four):
     plain = json.loads(text)
     assert plain["mean"]["dice"] == {"value": None, "low": None, "high": None}
     assert plain["pooled"]["accuracy"]["value"] == 1
-    assert plain["left_out"] == plain["pictures"] == 1
+    assert plain["left_out"] == plain["images"] == 1
     record = json.loads(json.dumps(four[2].to_dict(), allow_nan=False))
     assert record["dice"] is None
     assert record["counts"]["tn"] == 1200
@@ -117,7 +117,7 @@ def test_a_difference_by_hand(four):
         scored(square(0, 4), EMPTY, "d"),
     ]
     found = paired_difference(four, worse[::-1], resamples=200)
-    assert (found.pictures, found.left_out) == (4, 1)
+    assert (found.images, found.left_out) == (4, 1)
     assert found.mean["dice"].value == pytest.approx((0.5 + 0 + 0) / 3)
     assert found.mean["hd95_px"].value == pytest.approx(-5 / 3)
     gap = summarise(four).pooled["dice"].value - summarise(worse).pooled["dice"].value
@@ -170,9 +170,9 @@ def test_no_scores_and_double_names_are_refused(four):
     with pytest.raises(DataError, match="scored twice"):
         summarise([four[0], four[0]])
     with pytest.raises(InputError):
-        score_picture(EMPTY, EMPTY[:-1], name="x")
+        score_image(EMPTY, EMPTY[:-1], name="x")
     with pytest.raises(UsageError):
-        score_picture(EMPTY, EMPTY, name="x", tolerance_px=-1)
+        score_image(EMPTY, EMPTY, name="x", tolerance_px=-1)
 
 
 def from_counts(name, c):

@@ -59,7 +59,7 @@ class OurPage:
             self.faults.append(message.text)
 
     def drop(self, *files):
-        """Let go of files, (name, type, bytes), over the picture."""
+        """Let go of files, (name, type, bytes), over the image."""
         told = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
         self.page.evaluate(DROP, [told, "#field"])
 
@@ -73,7 +73,7 @@ class OurPage:
         self.page.locator(f"label:has(input[value={name}])").click()
 
     def place(self, row, col, shape):
-        """Where a place of a picture that is fitted into the view lies on the screen."""
+        """Where a place of an image that is fitted into the view lies on the screen."""
         box = self.page.locator("#view").bounding_box()
         scale = min(box["width"] / shape[1], box["height"] / shape[0])
         left = box["x"] + (box["width"] - scale * shape[1]) / 2
@@ -94,6 +94,6 @@ class OurPage:
         return waited.value.suggested_filename, Path(waited.value.path()).read_bytes()
 
     def pixels(self):
-        """(rows, columns, 3) of what the picture's place shows."""
+        """(rows, columns, 3) of what the image's place shows."""
         shown = self.page.locator("#view").screenshot()
         return np.asarray(PilImage.open(io.BytesIO(shown)).convert("RGB"))

@@ -1,4 +1,4 @@
-"""One server for the tests of this folder, and pictures for it."""
+"""One server for the tests of this folder, and images for it."""
 
 import sys
 from pathlib import Path
@@ -32,10 +32,10 @@ def png():
 @pytest.fixture(scope="session")
 def dicom(tmp_path_factory):
     """A synthetic US Image with a region of known scale, its bytes."""
-    from make import picture, region, us_image
+    from make import image, region, us_image
 
     path = tmp_path_factory.mktemp("dicom") / "us.dcm"
-    us_image(path, pixels=picture(banner=24), regions=[region(24, 0, 223, 249)])
+    us_image(path, pixels=image(banner=24), regions=[region(24, 0, 223, 249)])
     return path.read_bytes()
 
 
@@ -54,7 +54,7 @@ def clip(tmp_path_factory):
     """A short video of phantoms, its bytes."""
     import numpy as np
 
-    from suraksha.imaging.video_writer import VideoWriter
+    from suraksha.io.video_writer import VideoWriter
 
     from .serving import phantom
 

@@ -20,7 +20,7 @@ CHECKS = [
     response_schema_conformance,
     response_headers_conformance,
 ]
-PICTURE, CHOICE = sound_png(), random.Random(1)
+IMAGE, CHOICE = sound_png(), random.Random(1)
 
 
 def operations(address):
@@ -37,7 +37,7 @@ def before_call(context, case, kwargs):
         return
     for name in ("file", "files", "mask"):
         if name in body and CHOICE.random() < 0.5:
-            body[name] = [PICTURE] if isinstance(body[name], list) else PICTURE
+            body[name] = [IMAGE] if isinstance(body[name], list) else IMAGE
     if case.path.endswith("/measure") and CHOICE.random() < 0.3:
         body.clear()
         body.update(polygons="[[[5, 5], [5, 40], [30, 40]]]", rows=60, columns=80)

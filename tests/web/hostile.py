@@ -62,7 +62,7 @@ def tiff(**tags):
 
 
 def bomb():
-    """4000 x 4000 x 60 bytes of zeros where a picture of 80 x 60 is told."""
+    """4000 x 4000 x 60 bytes of zeros where an image of 80 x 60 is told."""
     return png_of(80, 60, zlib.compress(bytes(200_000_000), 9))
 
 
@@ -91,7 +91,7 @@ def part(name, content, more=""):
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
-PICTURE = sound_png()
+IMAGE = sound_png()
 HERE = {"rows": "60", "columns": "80"}
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2"
 DICOM = bytes(128) + b"DICM"
@@ -102,12 +102,12 @@ REQUESTS = {
     "an empty form": (SEGMENT, raw(END), 422),
     "an empty file": (SEGMENT, files(b""), 415),
     "random bytes": (SEGMENT, files(np.random.default_rng(2).bytes(50_000)), 415),
-    "text called a picture": (SEGMENT, files(b"#!/bin/sh\nrm -rf /\n"), 415),
+    "text called an image": (SEGMENT, files(b"#!/bin/sh\nrm -rf /\n"), 415),
     "an SVG with a script": (SEGMENT, files(b"<svg onload='alert(1)'/>"), 415),
     "a ZIP archive": (SEGMENT, files(b"PK\x03\x04" + bytes(500)), 415),
-    "a text instead of a file": (SEGMENT, {"files": [("files", (None, "picture"))]}, 422),
-    "a PNG cut off": (SEGMENT, files(PICTURE[:300]), 422),
-    "a PNG with a wrong checksum": (SEGMENT, files(PICTURE[:60] + b"x" + PICTURE[61:]), 422),
+    "a text instead of a file": (SEGMENT, {"files": [("files", (None, "image"))]}, 422),
+    "a PNG cut off": (SEGMENT, files(IMAGE[:300]), 422),
+    "a PNG with a wrong checksum": (SEGMENT, files(IMAGE[:60] + b"x" + IMAGE[61:]), 422),
     "a PNG of 2 billion pixels a side": (SEGMENT, files(png_of(2**31 - 1, 2**31 - 1)), 422),
     "a PNG of 60000 x 60000 pixels": (SEGMENT, files(png_of(60_000, 60_000, b"x")), 422),
     "a PNG of 3000 x 3000 pixels": (SEGMENT, files(png_of(3000, 3000, b"x")), 413),
@@ -136,27 +136,27 @@ REQUESTS = {
         422,
     ),
     "a playlist called a video": (FRAMES, form(content=b"#EXTM3U\nhttp://127.0.0.1/\n"), 415),
-    "a path as a name": (SEGMENT, files(PICTURE, name="../../../etc/passwd"), 200),
-    "an absolute path as a name": (SEGMENT, files(PICTURE, name="/etc/cron.d/x.png"), 200),
-    "a name of 10000 letters": (SEGMENT, files(PICTURE, name="a" * 10_000 + ".png"), (200, 400)),
-    "a name with line ends and quotes": (SEGMENT, files(PICTURE, name='a"\r\nX: y\0.png'), 200),
-    "17 files": (SEGMENT, files(*[PICTURE] * 17), 413),
-    "100 files": (SEGMENT, files(*[PICTURE] * 100), 400),
+    "a path as a name": (SEGMENT, files(IMAGE, name="../../../etc/passwd"), 200),
+    "an absolute path as a name": (SEGMENT, files(IMAGE, name="/etc/cron.d/x.png"), 200),
+    "a name of 10000 letters": (SEGMENT, files(IMAGE, name="a" * 10_000 + ".png"), (200, 400)),
+    "a name with line ends and quotes": (SEGMENT, files(IMAGE, name='a"\r\nX: y\0.png'), 200),
+    "17 files": (SEGMENT, files(*[IMAGE] * 17), 413),
+    "100 files": (SEGMENT, files(*[IMAGE] * 100), 400),
     "500 fields": (SEGMENT, raw(part("x", b"1") * 500 + END), 400),
-    "an unknown field": (SEGMENT, form("files", PICTURE, admin="1"), 422),
-    "a frame below 0": (SEGMENT, form("files", PICTURE, frame="-1"), 422),
-    "a frame of 10^30": (SEGMENT, form("files", PICTURE, frame="1" + "0" * 30), 422),
-    "a frame that is not there": (SEGMENT, form("files", PICTURE, frame="7"), 422),
-    "a million frames asked for": (SEGMENT, form("files", PICTURE, count="1000000"), 422),
-    "500 frames asked for": (SEGMENT, form("files", PICTURE, count="500"), 413),
-    "a scale that is NaN": (SEGMENT, form("files", PICTURE, spacing_mm="nan"), 422),
-    "a scale that is infinite": (SEGMENT, form("files", PICTURE, spacing_mm="inf"), 422),
-    "a scale of 0": (SEGMENT, form("files", PICTURE, spacing_mm="0"), 422),
-    "a part of the answer that is not there": (SEGMENT, form("files", PICTURE, parts="../x"), 422),
+    "an unknown field": (SEGMENT, form("files", IMAGE, admin="1"), 422),
+    "a frame below 0": (SEGMENT, form("files", IMAGE, frame="-1"), 422),
+    "a frame of 10^30": (SEGMENT, form("files", IMAGE, frame="1" + "0" * 30), 422),
+    "a frame that is not there": (SEGMENT, form("files", IMAGE, frame="7"), 422),
+    "a million frames asked for": (SEGMENT, form("files", IMAGE, count="1000000"), 422),
+    "500 frames asked for": (SEGMENT, form("files", IMAGE, count="500"), 413),
+    "a scale that is NaN": (SEGMENT, form("files", IMAGE, spacing_mm="nan"), 422),
+    "a scale that is infinite": (SEGMENT, form("files", IMAGE, spacing_mm="inf"), 422),
+    "a scale of 0": (SEGMENT, form("files", IMAGE, spacing_mm="0"), 422),
+    "a part of the answer that is not there": (SEGMENT, form("files", IMAGE, parts="../x"), 422),
     "a form without a boundary": (SEGMENT, raw(part("x", b"1"), "multipart/form-data"), 400),
     "a form that ends early": (
         SEGMENT,
-        raw(part("files", PICTURE, '; filename="a"')),
+        raw(part("files", IMAGE, '; filename="a"')),
         (200, 400, 422),
     ),
     "a part without a name": (SEGMENT, raw(f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END), 400),
@@ -203,12 +203,12 @@ REQUESTS = {
         422,
     ),
     "nothing drawn": (MEASURE, form(**HERE), 422),
-    "an export of another kind": ("/v1/export/passwd", form(content=PICTURE), 422),
-    "an export that climbs": ("/v1/export/..%2f..%2fetc", form(content=PICTURE), 404),
+    "an export of another kind": ("/v1/export/passwd", form(content=IMAGE), 422),
+    "an export that climbs": ("/v1/export/..%2f..%2fetc", form(content=IMAGE), 404),
     "a kept id that is a path": (
         "/v1/export/correction",
-        form(content=PICTURE, polygons="[[[1,1],[1,9],[9,9]]]", kept="../../etc"),
+        form(content=IMAGE, polygons="[[[1,1],[1,9],[9,9]]]", kept="../../etc"),
         422,
     ),
-    "SEG of a picture without a study": ("/v1/export/seg", form(content=PICTURE), 422),
+    "SEG of an image without a study": ("/v1/export/seg", form(content=IMAGE), 422),
 }

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from suraksha.imaging.phantom import sample_phantom
-from suraksha.runtime.record import png_bytes
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.reporting.records import png_bytes
 
 
 class Served:
     """The process; its log and its temporary files lie in a folder of the test."""
 
-    def __init__(self, folder, *words, any_picture=True, token=None):
+    def __init__(self, folder, *words, any_image=True, token=None):
         self.temporary, self.home = folder / "tmp", folder / "home"
         for place in (self.temporary, self.home):
             place.mkdir(parents=True)
@@ -25,8 +25,8 @@ class Served:
         environment.pop("SURAKSHA_TOKEN", None)
         if token:
             environment["SURAKSHA_TOKEN"] = token
-        # made-up pictures need not look like ultrasound to the bundle that ships
-        more = ["--port", "0", "--json", *(["--any-picture"] if any_picture else [])]
+        # made-up images need not look like ultrasound to the bundle that ships
+        more = ["--port", "0", "--json", *(["--any-image"] if any_image else [])]
         command = [sys.executable, "-m", "suraksha.cli.app", "serve", *more]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image as PilImage
 
 import suraksha
-from suraksha.core import Spacing
-from suraksha.imaging.read import read_image
-from suraksha.measure import measure
-from suraksha.runtime.record import lesion_record
+from suraksha.io.images import read_image
+from suraksha.measurement.measure import measure
+from suraksha.reporting.records import lesion_record
+from suraksha.types import Spacing
 
 from .serving import Served, phantom_png
 
@@ -21,13 +21,13 @@ NAME = "Doe^Jane 1970-01-01.png"
 
 
 def pixels_of(text):
-    with PilImage.open(io.BytesIO(base64.b64decode(text))) as picture:
-        return np.asarray(picture)
+    with PilImage.open(io.BytesIO(base64.b64decode(text))) as image:
+        return np.asarray(image)
 
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory, png):
-    path = tmp_path_factory.mktemp("own") / "picture-1.png"
+    path = tmp_path_factory.mktemp("own") / "image-1.png"
     path.write_bytes(png)
     return suraksha.load_segmenter()(read_image(path, spacing=Spacing.square(0.2)))
 
@@ -37,8 +37,8 @@ def segment(client, *contents, **fields):
     return client.post("/v1/segment", files=files, data=fields)
 
 
-def test_a_picture_gives_what_the_segmenter_gives(client, png, expected):
-    parts = ["picture", "mask", "overlay", "attention", "classes"]
+def test_a_image_gives_what_the_segmenter_gives(client, png, expected):
+    parts = ["image", "mask", "overlay", "attention", "classes"]
     answer = segment(client, png, spacing_mm="0.2", parts=parts).json()
     (record,) = answer["results"]
     assert record["lesions"] == [lesion_record(lesion) for lesion in expected.lesions]
@@ -48,7 +48,7 @@ def test_a_picture_gives_what_the_segmenter_gives(client, png, expected):
     assert record["model_sha256"] == expected.card.model_sha256 == answer["model_sha256"]
     assert record["contours"][0] == expected.lesions[0].contour.tolist()
     assert np.array_equal(pixels_of(record["mask_png"]) > 0, expected.mask)
-    assert np.array_equal(pixels_of(record["picture_png"]), expected.image.pixels)
+    assert np.array_equal(pixels_of(record["image_png"]), expected.image.pixels)
     assert pixels_of(record["overlay_png"]).shape == (200, 250, 3)
     assert record["attention"]["box"] == [0, 0, 200, 250]
     assert len(record["attention"]["maps"]) >= 3
@@ -59,7 +59,7 @@ def test_a_picture_gives_what_the_segmenter_gives(client, png, expected):
 
 def test_nothing_is_told_unasked(client, png):
     (record,) = segment(client, png).json()["results"]
-    assert not {"decision_support", "picture_png", "mask_png", "attention"} & record.keys()
+    assert not {"decision_support", "image_png", "mask_png", "attention"} & record.keys()
     assert record["lesions"][0]["long_axis_mm"] is None
 
 
@@ -67,7 +67,7 @@ def test_a_batch_goes_on_after_a_bad_file(client, png):
     answer = segment(client, png, b"\x89PNG\r\n\x1a\nbroken", phantom_png(3))
     assert answer.status_code == 200
     first, second, third = answer.json()["results"]
-    assert [r["image"] for r in (first, second, third)] == ["picture-1", "picture-2", "picture-3"]
+    assert [r["image"] for r in (first, second, third)] == ["image-1", "image-2", "image-3"]
     assert first["lesions"]
     assert "lesions" in third
     assert set(second["error"]) == {"what", "why", "fix"}
@@ -89,13 +89,11 @@ def test_frames_of_a_cine_are_those_of_the_file(client, cine):
         "/v1/frames", files={"file": cine}, data={"frame": "1", "count": "3"}
     ).json()
     assert (answer["frames"], answer["fps"], answer["ended"]) == (5, 25.0, False)
-    assert len(answer["pictures"]) == 3
-    (second, third) = segment(client, cine, frame="1", count="2", parts=["picture"]).json()[
-        "results"
-    ]
+    assert len(answer["images"]) == 3
+    (second, third) = segment(client, cine, frame="1", count="2", parts=["image"]).json()["results"]
     assert [second["frame_index"], third["frame_index"]] == [1, 2]
     assert [second["frame"], third["frame"]] == [2, 3], "as DICOM counts them"
-    assert second["picture_png"] == answer["pictures"][0]
+    assert second["image_png"] == answer["images"][0]
     assert segment(client, cine, frame="5").status_code == 422
 
 
@@ -103,9 +101,9 @@ def test_frames_of_a_video(client, clip):
     answer = client.post("/v1/frames", files={"file": clip}, data={"count": "20"}).json()
     assert answer["kind"] == "video"
     assert answer["ended"]
-    assert len(answer["pictures"]) == 6
-    (record,) = segment(client, clip, frame="4", parts=["picture"]).json()["results"]
-    assert record["picture_png"] == answer["pictures"][4]
+    assert len(answer["images"]) == 6
+    (record,) = segment(client, clip, frame="4", parts=["image"]).json()["results"]
+    assert record["image_png"] == answer["images"][4]
 
 
 def test_polygons_are_measured_as_the_library_measures(client):
@@ -144,8 +142,8 @@ def test_a_corrected_mask_goes_into_every_export(client, png):
     assert record["lesions"][0]["confidence"] is None, "the network did not say so"
     (row,) = csv.DictReader(io.StringIO(exported("csv").text))
     assert float(row["area_mm2"]) == 24.0
-    with PilImage.open(io.BytesIO(exported("mask").content)) as picture:
-        assert np.array_equal(np.asarray(picture), mask)
+    with PilImage.open(io.BytesIO(exported("mask").content)) as image:
+        assert np.array_equal(np.asarray(image), mask)
     name = exported("png").headers["content-disposition"]
     assert name == 'attachment; filename="suraksha-overlay.png"'
     refused = client.post("/v1/export/seg", files={"file": png})
@@ -153,7 +151,7 @@ def test_a_corrected_mask_goes_into_every_export(client, png):
     assert set(refused.json()["error"]) == {"what", "why", "fix"}
 
 
-def test_seg_and_sr_of_a_dicom_picture(client, dicom):
+def test_seg_and_sr_of_a_dicom_image(client, dicom):
     from pydicom import dcmread
 
     (record,) = segment(client, dicom, parts=["mask"]).json()["results"]
@@ -174,7 +172,7 @@ def test_health_and_numbers(client, png):
     assert client.get("/readyz").json() == {"status": "ready"}
     segment(client, png)
     text = client.get("/metrics").text
-    assert 'suraksha_pictures_total{outcome="answered"}' in text
+    assert 'suraksha_images_total{outcome="answered"}' in text
     assert 'suraksha_requests_total{method="POST",route="/v1/segment",status="200"}' in text
     assert "process_resident_memory_bytes" in text
     about = client.get("/v1/about").json()
@@ -220,9 +218,9 @@ def test_kept_where_it_was_asked_for(tmp_path, png):
     assert server.stop() == 0
     (place,) = keep.iterdir()
     assert place.name == number
-    assert place.stat().st_mode & 0o077 == 0, "pictures of patients are for this user's eyes"
-    names = {"picture-1.png", "result.json", "correction-0.json"}
+    assert place.stat().st_mode & 0o077 == 0, "images of patients are for this user's eyes"
+    names = {"image-1.png", "result.json", "correction-0.json"}
     assert {p.name for p in place.iterdir()} == names
-    assert (place / "picture-1.png").read_bytes() == png
+    assert (place / "image-1.png").read_bytes() == png
     assert (place / "correction-0.json").read_bytes() == answer.content
     assert json.loads(answer.content)["lesions"][0]["area_px"] > 150

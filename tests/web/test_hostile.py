@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .hostile import BOUNDARY, PICTURE, REQUESTS, part
+from .hostile import BOUNDARY, IMAGE, REQUESTS, part
 
 MEMORY_MB = 500
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "http.md"
@@ -94,7 +94,7 @@ def test_broken_http(served, client, name):
 
 
 def test_a_caller_who_hangs_up_leaves_nothing_behind(served, client):
-    body = part("files", PICTURE, '; filename="a.png"')
+    body = part("files", IMAGE, '; filename="a.png"')
     head = b"POST /v1/segment HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: 900000\r\n\r\n"
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", served.port), 10) as line:

@@ -33,7 +33,7 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return phantom_png(shape=SHAPE)
 
 
@@ -91,8 +91,8 @@ def area(ours):
     return int(re.match(r"\d+", ours.page.locator("#lesions td").nth(2).inner_text())[0])
 
 
-def opened(ours, picture):
-    ours.drop(("Doe^Jane.png", "image/png", picture))
+def opened(ours, image):
+    ours.drop(("Doe^Jane.png", "image/png", image))
     ours.wait_for_text("#status", "Found: 1 lesion")
 
 
@@ -108,8 +108,8 @@ def test_an_empty_page_says_what_it_is(ours):
 
 
 @both_sizes
-def test_a_dropped_picture_shows_its_contour_and_its_numbers(ours, picture, served):
-    opened(ours, picture)
+def test_a_dropped_image_shows_its_contour_and_its_numbers(ours, image, served):
+    opened(ours, image)
     assert amber_pixels(ours) > 300
     assert re.search(r"\d+ . \d+ px", ours.text("#lesions"))
     assert "Lengths are in pixels" in ours.text("#scale-note")
@@ -120,12 +120,12 @@ def test_a_dropped_picture_shows_its_contour_and_its_numbers(ours, picture, serv
     assert "by the network" in ours.text("#origin")
     assert "Research use only" in ours.text("header")
     assert is_accessible(ours.page)
-    shot(ours, "picture")
+    shot(ours, "image")
     assert "Doe" not in served.log
 
 
-def test_the_contour_is_corrected_and_the_numbers_follow(ours, picture):
-    opened(ours, picture)
+def test_the_contour_is_corrected_and_the_numbers_follow(ours, image):
+    opened(ours, image)
     before = area(ours)
     box = ours.page.locator("#lesions td").first
     assert box.is_visible()
@@ -164,8 +164,8 @@ def test_the_contour_is_corrected_and_the_numbers_follow(ours, picture):
     assert area(ours) == before
 
 
-def test_window_zoom_calipers_and_maps(ours, picture):
-    opened(ours, picture)
+def test_window_zoom_calipers_and_maps(ours, image):
+    opened(ours, image)
     grey = ours.pixels()[..., 0].mean()
     ours.drag(ours.place(50, 50, SHAPE), ours.place(150, 50, SHAPE))
     assert ours.pixels()[..., 0].mean() > grey + 5, "a lower level is brighter"
@@ -190,10 +190,8 @@ def test_window_zoom_calipers_and_maps(ours, picture):
     shot(ours, "zoomed")
 
 
-def test_the_keyboard_alone_paints(ours, picture):
-    ours.page.set_input_files(
-        "#files", {"name": "a.png", "mimeType": "image/png", "buffer": picture}
-    )
+def test_the_keyboard_alone_paints(ours, image):
+    ours.page.set_input_files("#files", {"name": "a.png", "mimeType": "image/png", "buffer": image})
     ours.wait_for_text("#status", "Found: 1 lesion")
     before = area(ours)
     ours.page.focus("#view")
@@ -247,9 +245,9 @@ def test_a_cine_is_played_and_each_frame_is_found(ours, cine):
     shot(ours, "cine")
 
 
-def test_a_bad_file_is_told_and_the_next_works(ours, picture):
+def test_a_bad_file_is_told_and_the_next_works(ours, image):
     bad = b"\x89PNG\r\n\x1a\nbroken"
-    ours.drop(("bad.png", "image/png", bad), ("good.png", "image/png", picture))
+    ours.drop(("bad.png", "image/png", bad), ("good.png", "image/png", image))
     ours.wait_for_text("#problem", "damaged")
     ours.wait_for_text("#cases", "failed")
     second = ours.page.locator("#cases button").nth(1)
@@ -262,8 +260,8 @@ def test_a_bad_file_is_told_and_the_next_works(ours, picture):
     ours.faults.clear()
 
 
-def test_the_review_flag_and_its_reasons_are_shown(ours, picture):
-    """Whatever the rule says of this picture: the page shows it when it asks for review."""
+def test_the_review_flag_and_its_reasons_are_shown(ours, image):
+    """Whatever the rule says of this image: the page shows it when it asks for review."""
 
     def flagged(route):
         answer = route.fetch()
@@ -272,7 +270,7 @@ def test_the_review_flag_and_its_reasons_are_shown(ours, picture):
         route.fulfill(response=answer, json=told)
 
     ours.page.route("**/v1/segment", flagged)
-    opened(ours, picture)
+    opened(ours, image)
     assert ours.text("#review") == "Needs review: the confidence is low"
     assert is_accessible(ours.page)
     ours.page.click("#empty-mask")

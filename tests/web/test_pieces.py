@@ -11,9 +11,9 @@ from PIL import Image as PilImage
 from PIL import ImageDraw
 
 from suraksha.errors import UsageError
-from suraksha.web.drawings import filled
+from suraksha.web.annotations import filled
+from suraksha.web.errors import HttpError
 from suraksha.web.logs import PlainFormatter
-from suraksha.web.refusals import Refused
 from suraksha.web.settings import Limits, Settings
 from suraksha.web.workers import Workers
 
@@ -27,7 +27,7 @@ def test_polygons_fill_the_pixels_whose_centre_they_hold():
     assert np.array_equal(filled([circle[::-1]], (50, 60)), filled([circle], (50, 60)))
 
 
-def test_polygons_agree_with_another_library_and_may_leave_the_picture():
+def test_polygons_agree_with_another_library_and_may_leave_the_image():
     rng = np.random.default_rng(3)
     for _ in range(20):
         corners = rng.uniform(-30, 90, (7, 2))
@@ -62,7 +62,7 @@ def test_a_worker_that_is_late_counts_until_it_ends():
     workers, ended = Workers(limits), threading.Event()
 
     async def run():
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(HttpError) as refused:
             await workers.run(lambda _: ended.wait(20))
         return refused.value.status_code
 

@@ -41,16 +41,16 @@ class Command:
 
 
 COMMANDS = (
-    Command("segment", "suraksha.cli.use", "find and measure lesions in pictures"),
+    Command("segment", "suraksha.cli.segment", "find and measure lesions in images"),
     Command("live", "suraksha.cli.live", "answer a video or camera as it runs"),
     Command("serve", "suraksha.cli.serve", "a page and an HTTP interface on this computer"),
-    Command("dicom", "suraksha.cli.dicom", "a node: take pictures, send results; anonymize"),
-    Command("info", "suraksha.cli.use", "version, bundles, engines and extras"),
+    Command("dicom", "suraksha.cli.dicom", "a node: take images, send results; anonymize"),
+    Command("info", "suraksha.cli.segment", "version, bundles, engines and extras"),
     Command("data", "suraksha.cli.data", "check, pack, fetch or make a data set"),
-    Command("models", "suraksha.cli.build", "list the networks"),
-    Command("train", "suraksha.cli.build", "train a network by a recipe"),
-    Command("evaluate", "suraksha.cli.build", "score a run or a bundle on pictures with masks"),
-    Command("export", "suraksha.cli.build", "make a bundle of a finished run"),
+    Command("models", "suraksha.cli.train", "list the networks"),
+    Command("train", "suraksha.cli.train", "train a network by a recipe"),
+    Command("evaluate", "suraksha.cli.train", "score a run or a bundle on images with masks"),
+    Command("export", "suraksha.cli.train", "make a bundle of a finished run"),
     Command("bench", "suraksha.cli.bench", "run a plan of many runs, and report it"),
 )
 
@@ -59,7 +59,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The parser; with ``only``, the arguments of that verb alone, which spares imports."""
     parser = argparse.ArgumentParser(
         prog="suraksha",
-        description="Finds and measures breast lesions in ultrasound pictures. Research use only.",
+        description="Finds and measures breast lesions in ultrasound images. Research use only.",
     )
     parser.add_argument("--version", action="version", version=suraksha.__version__)
     verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

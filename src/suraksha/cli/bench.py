@@ -7,21 +7,21 @@ import json
 import sys
 from pathlib import Path
 
-from suraksha.bench.arithmetic import check_published, check_text
-from suraksha.bench.cells import states
-from suraksha.bench.figures import draw_figures
-from suraksha.bench.formats import FORMATS
-from suraksha.bench.latency import HEAD, latency_json, latency_rows, measure_latency
-from suraksha.bench.plan import load_plan
-from suraksha.bench.published import TABLE_2, read_table
-from suraksha.bench.results import read_results
-from suraksha.bench.run import BenchOptions, bench
-from suraksha.bench.speed import ROUNDS, measure_speeds
-from suraksha.bench.tables import build_tables
 from suraksha.cli.data import bar, positive
 from suraksha.compute.base import EXECUTORS, make_executor
+from suraksha.evaluation.summaries import markdown_table
+from suraksha.experiments.execution import BenchOptions, bench
+from suraksha.experiments.formats import FORMATS
+from suraksha.experiments.latency import HEAD, latency_json, latency_rows, measure_latency
+from suraksha.experiments.plan import load_plan
+from suraksha.experiments.results import read_results
+from suraksha.experiments.speed import ROUNDS, measure_speeds
+from suraksha.experiments.status import states
 from suraksha.files import write_text
-from suraksha.train.report import markdown_table
+from suraksha.paper.arithmetic import check_published, check_text
+from suraksha.paper.figures import draw_figures
+from suraksha.paper.published import TABLE_2, read_table
+from suraksha.paper.tables import build_tables
 
 # what 'bench table' shows where nothing else is asked for
 PLAN, RESULTS = Path("plans/benchmark-cpu.toml"), Path("docs/results")
@@ -70,7 +70,7 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
     help_text = "draw the figures of a plan's runs"
     verb = verbs.add_parser("figures", help=help_text, description=help_text)
     _add_results(verb)
-    help_text = "data set; then samples and answers are drawn too, which hold pictures of it"
+    help_text = "data set; then samples and answers are drawn too, which hold images of it"
     verb.add_argument("--data", type=Path, metavar="ROOT", help=help_text)
     verb.add_argument("--out", type=Path, metavar="DIR", help="default: RUNS/figures")
     help_text = "test the arithmetic of the paper's Table 2, or of another table"
@@ -135,7 +135,7 @@ def _speed(options: argparse.Namespace) -> int:
         [key, f"{value:.1f}", f"{1000 / value:.1f}", f"{value / least:.2f}"]
         for key, value in found["milliseconds"].items()
     ]
-    head = ("network, options, channels, size", "ms a picture", "images/s", "times the fastest")
+    head = ("network, options, channels, size", "ms an image", "images/s", "times the fastest")
     print(f"{found['device']}, {found['engine']}\n\n{markdown_table(head, rows)}")
     return 0
 
@@ -144,7 +144,7 @@ def _latency(options: argparse.Namespace) -> int:
     record = measure_latency(rounds=options.rounds, progress=bar)
     table = markdown_table(HEAD, latency_rows(record))
     head = (
-        f"{record['device']}, torch {record['torch']}; {record['picture']}, median of "
+        f"{record['device']}, torch {record['torch']}; {record['image']}, median of "
         f"{record['rounds']} rounds in turn. Peak memory of a process that segments: "
         f"{record['peak_memory_mib']:.0f} MiB."
     )
@@ -170,7 +170,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         only=tuple(options.only),
         progress=not options.quiet,
         executor=make_executor(options.compute, address=options.address, workers=options.workers),
-        tell=(lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
+        log=(lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
     )
     done = bench(plan, options.data, out=out, options=choice)
     text = f"{done.text}\nwritten: {out / 'report'}.json, .md"

@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from suraksha.data.audit import audit
-from suraksha.data.cache import open_cache, pack
-from suraksha.data.catalogue import DATASETS
-from suraksha.data.fetch import fetch
-from suraksha.data.splits import PROTOCOLS, make_split
-from suraksha.data.synthetic import write_phantoms
+from suraksha.datasets.audit import audit
+from suraksha.datasets.cache import open_cache, pack
+from suraksha.datasets.catalogue import DATASETS
+from suraksha.datasets.download import fetch
+from suraksha.datasets.phantom_set import write_phantoms
+from suraksha.datasets.splits import PROTOCOLS, make_split
 from suraksha.errors import UsageError
-from suraksha.imaging.prepare import PATCH_SIZES, Preparation
+from suraksha.preprocessing import PATCH_SIZES, Preparation
 
 Item = TypeVar("Item")
 NUMBER_FLAGS = {name: spec.number for name, spec in PROTOCOLS.items()}
@@ -25,7 +25,7 @@ NUMBER_FLAGS = {name: spec.number for name, spec in PROTOCOLS.items()}
 
 def bar(items: Sequence[Item]) -> Iterable[Item]:
     """A progress bar on stderr, silent where that is no terminal."""
-    return tqdm(items, unit="picture", disable=None, leave=False)
+    return tqdm(items, unit="image", disable=None, leave=False)
 
 
 def add_protocol(parser: argparse.ArgumentParser, *, default: str | None) -> None:
@@ -105,24 +105,24 @@ def _check(options: argparse.Namespace) -> int:
 
 def _print_audit(found: dict[str, Any]) -> None:
     classes = ", ".join(f"{name} {count}" for name, count in found["classes"].items())
-    print(f"{found['images']} pictures: {classes}")
+    print(f"{found['images']} images: {classes}")
     for key in ("multi_mask", "colour_marked"):
         print(f"{key.replace('_', ' ')}: {len(found[key])}")
         if found[key]:
             print(f"  {', '.join(found[key])}")
     groups = found["duplicate_groups"]
-    print(f"near-duplicates: {sum(map(len, groups))} pictures in {len(groups)} groups")
+    print(f"near-duplicates: {sum(map(len, groups))} images in {len(groups)} groups")
     for key in ("mixed_groups", "identical"):
         print(f"{key.replace('_', ' ')}: {len(found[key])}")
         for group in found[key]:
             print(f"  {', '.join(group)}")
-    for name, share in found["lesion_share"].items():
+    for name, fraction in found["lesion_fraction"].items():
         if name != "classes":
-            print(f"lesion share, {name.replace('_', ' ')}: {share}")
+            print(f"lesion share, {name.replace('_', ' ')}: {fraction}")
     print(f"sizes: {found['sizes']}")
     print(f"faults: {len(found['faults'])}")
     for fault in found["faults"]:
-        print(f"  {fault['picture']}: {fault['kind']}: {fault['message']}")
+        print(f"  {fault['image']}: {fault['kind']}: {fault['message']}")
 
 
 def _add_pack(verb: argparse.ArgumentParser) -> None:
@@ -136,7 +136,7 @@ def _pack(options: argparse.Namespace) -> int:
     preparation = Preparation(options.size, options.size, options.channels)
     cache = pack(options.root, options.cache, preparation=preparation, progress=bar)
     facts = {"cache": str(options.cache), "images": len(cache.items), "sha256": cache.sha256}
-    print(json.dumps(facts) if options.json else f"{facts['images']} pictures in {facts['cache']}")
+    print(json.dumps(facts) if options.json else f"{facts['images']} images in {facts['cache']}")
     return 0
 
 
@@ -203,7 +203,7 @@ def _add_phantom(verb: argparse.ArgumentParser) -> None:
 def _phantom(options: argparse.Namespace) -> int:
     count = write_phantoms(options.folder, options.count, seed=options.seed, progress=bar)
     facts = {"folder": str(options.folder), "images": count, "synthetic": True}
-    text = f"{count} synthetic pictures in {options.folder}; nothing clinical may be concluded"
+    text = f"{count} synthetic images in {options.folder}; nothing clinical may be concluded"
     print(json.dumps(facts) if options.json else text)
     return 0
 

@@ -1,4 +1,4 @@
-"""The verb ``dicom``: a node that takes pictures in and sends results on, and what goes with it."""
+"""The verb ``dicom``: a node that takes images in and sends results on, and what goes with it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from importlib import import_module
 from suraksha.cli.app import Command
 
 ACTIONS = (
-    Command("listen", "suraksha.cli.dicom_node", "take pictures by C-STORE, send SEG and SR on"),
+    Command("listen", "suraksha.cli.dicom_node", "take images by C-STORE, send SEG and SR on"),
     Command("watch", "suraksha.cli.dicom_node", "the same beside a DICOMweb archive"),
     Command("send", "suraksha.cli.dicom_send", "send DICOM files, and make sure they arrived"),
     Command("queue", "suraksha.cli.dicom_send", "what waits, and dead letters; try them again"),
-    Command("anonymize", "suraksha.cli.dicom_files", "copies of pictures that name no patient"),
+    Command("anonymize", "suraksha.cli.dicom_files", "copies of images that name no patient"),
 )
 
 

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suraksha.dicom.peer import Destination, Peer
-from suraksha.dicom.tls import Tls
+from suraksha.dicom.network.peer import Destination, Peer
+from suraksha.dicom.network.tls import Tls
 from suraksha.errors import UsageError
 
 if TYPE_CHECKING:
-    from suraksha.dicom.commitment import Commitments
-    from suraksha.dicom.dicomweb import WebOptions
+    from suraksha.dicom.network.commitment import Commitments
+    from suraksha.dicom.network.dicomweb import WebOptions
 
 TITLE, MIB, GIB = "SURAKSHA", 1 << 20, 1 << 30
 CONFIRM = ("auto", "commitment", "query", "none")
@@ -71,7 +71,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         "--max-pending", type=int, default=10_000, metavar="N", help="take no more than these"
     )
     parser.add_argument(
-        "--max-object-mb", type=int, default=256, metavar="MB", help="take no longer pictures"
+        "--max-object-mb", type=int, default=256, metavar="MB", help="take no longer images"
     )
     parser.add_argument(
         "--min-free-mb", type=int, default=1024, metavar="MB", help="leave so much disk free"
@@ -84,7 +84,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
 
 def web_options(options: argparse.Namespace) -> WebOptions:
     """What `add_web` lets give; passwords come from the environment, as others see arguments."""
-    from suraksha.dicom.dicomweb import WebOptions
+    from suraksha.dicom.network.dicomweb import WebOptions
 
     return WebOptions(
         user=options.user,
@@ -103,7 +103,7 @@ def dicom_destination(
     Raises:
         UsageError: None is given, or TLS without a CA.
     """
-    from suraksha.dicom.send import DicomDestination, SendOptions
+    from suraksha.dicom.network.scu import DicomDestination, SendOptions
 
     if not options.to:
         raise UsageError(

@@ -25,24 +25,24 @@ def add_anonymize(parser: argparse.ArgumentParser) -> None:
         help="what the new UIDs follow from, made if missing; give it again for the same UIDs",
     )
     parser.add_argument(
-        "--whole-pictures",
+        "--whole-images",
         action="store_true",
-        help="also copy pictures without ultrasound regions, with any text that is in their pixels",
+        help="also copy images without ultrasound regions, with any text that is in their pixels",
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines")
 
 
 def run_anonymize(options: argparse.Namespace) -> int:
     """Write copies of files that name no patient; 1 if any file was refused."""
-    from suraksha.dicom.anonymize import anonymize
-    from suraksha.dicom.profile import Pseudonyms
+    from suraksha.dicom.deidentify.anonymize import anonymize
+    from suraksha.dicom.deidentify.profile import Pseudonyms
 
     paths, failed = _found(options.paths), 0
     names = Pseudonyms(_secret(options.secret_file))
     for path in paths:
         record: dict[str, Any] = {"image": str(path)}
         try:
-            made = anonymize(path, options.out, names=names, whole_pictures=options.whole_pictures)
+            made = anonymize(path, options.out, names=names, whole_images=options.whole_images)
         except SurakshaError as error:
             failed += 1
             _print(options, record | {"error": str(error)})
@@ -51,7 +51,7 @@ def run_anonymize(options: argparse.Namespace) -> int:
         _print(options, record)
     print(
         f"written: {options.out}. Text inside an ultrasound region is not found: look at the"
-        " pictures before you share them. Research use only.",
+        " images before you share them. Research use only.",
         file=sys.stderr,
     )
     return int(failed > 0)

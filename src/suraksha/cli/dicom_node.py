@@ -24,12 +24,12 @@ from suraksha.cli.dicom_common import (
     tls_of,
     web_options,
 )
-from suraksha.cli.use import add_bundle, load_chosen
-from suraksha.dicom.tls import Tls
+from suraksha.cli.segment import add_bundle, load_chosen
+from suraksha.dicom.network.tls import Tls
 
 if TYPE_CHECKING:
-    from suraksha.dicom.desk import Desk
-    from suraksha.dicom.peer import Destination, Maker
+    from suraksha.dicom.network.peer import Destination, ObjectWriter
+    from suraksha.dicom.network.service import DicomService
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
@@ -64,19 +64,19 @@ def add_watch(parser: argparse.ArgumentParser) -> None:
 
 
 def run_listen(options: argparse.Namespace) -> int:
-    """Take pictures by C-STORE until told to stop; 1 if the worker died."""
+    """Take images by C-STORE until told to stop; 1 if the worker died."""
     _hush()
-    from suraksha.dicom.bounds import Bounds
-    from suraksha.dicom.commitment import Commitments
-    from suraksha.dicom.dicomweb import WebArchive
-    from suraksha.dicom.node import Node, NodeOptions
+    from suraksha.dicom.network.commitment import Commitments
+    from suraksha.dicom.network.dicomweb import WebArchive
+    from suraksha.dicom.network.limits import NetworkLimits
+    from suraksha.dicom.network.scp import ScpOptions, StorageScp
 
     length = options.max_object_mb * MIB
-    chosen = NodeOptions(
+    chosen = ScpOptions(
         *(options.aet, options.host, options.port, tuple(options.allow)),
         beyond_loopback=options.beyond_loopback,
         tls=_own_tls(options),
-        bounds=Bounds(options.max_associations, object_bytes=length, held_bytes=2 * length),
+        bounds=NetworkLimits(options.max_associations, object_bytes=length, held_bytes=2 * length),
         free_bytes=options.min_free_mb * MIB,
         pending=options.max_pending,
     )
@@ -87,7 +87,7 @@ def run_listen(options: argparse.Namespace) -> int:
         else dicom_destination(options, commitments)
     )
     with _desk(options, destination) as (desk, make_ready):
-        node = Node(desk.spool, desk.queue, options=chosen, commitments=commitments)
+        node = StorageScp(desk.spool, desk.queue, options=chosen, commitments=commitments)
         node.wake = desk.worker.wake
         node.start()
         make_ready(f"{chosen.title}@{chosen.host}:{node.port}")
@@ -103,17 +103,17 @@ def _own_tls(options: argparse.Namespace) -> Tls:
 
 
 def run_watch(options: argparse.Namespace) -> int:
-    """Take pictures from an archive until told to stop; 1 if the worker died."""
+    """Take images from an archive until told to stop; 1 if the worker died."""
     _hush()
-    from suraksha.dicom.dicomweb import WebArchive
-    from suraksha.dicom.watch import Watcher, WatchOptions
+    from suraksha.dicom.network.dicomweb import WebArchive
+    from suraksha.dicom.network.poller import Poller, PollOptions
 
     archive = WebArchive(options.url, web_options(options))
-    chosen = WatchOptions(
+    chosen = PollOptions(
         *(options.every, options.days, options.min_free_mb * MIB, options.max_pending)
     )
     with _desk(options, archive) as (desk, make_ready):
-        watcher = Watcher(archive, desk.spool, desk.queue, options=chosen)
+        watcher = Poller(archive, desk.spool, desk.queue, options=chosen)
         watcher.wake = desk.worker.wake
         watcher.start()
         make_ready("archive")
@@ -124,21 +124,21 @@ def run_watch(options: argparse.Namespace) -> int:
 
 
 def _hush() -> None:
-    """Nothing that a library says about a picture reaches the terminal or a log."""
-    from suraksha.dicom.quiet import quiet
+    """Nothing that a library says about an image reaches the terminal or a log."""
+    from suraksha.dicom.network.logs import silence_loggers
 
-    quiet()
+    silence_loggers()
     warnings.simplefilter("ignore")
     threading.excepthook = _kind_alone
 
 
 def _kind_alone(ended: threading.ExceptHookArgs) -> None:
-    """What to print of a thread that ended by an error: its text could tell of a picture."""
+    """What to print of a thread that ended by an error: its text could tell of an image."""
     print(f"suraksha: a thread ended by {ended.exc_type.__name__}", file=sys.stderr)
 
 
-def _maker(options: argparse.Namespace) -> Maker:
-    from suraksha.dicom.objects import result_objects
+def _maker(options: argparse.Namespace) -> ObjectWriter:
+    from suraksha.dicom.objects.results import result_objects
 
     segment = load_chosen(options)
 
@@ -151,17 +151,17 @@ def _maker(options: argparse.Namespace) -> Maker:
 @contextmanager
 def _desk(
     options: argparse.Namespace, destination: Destination
-) -> Iterator[tuple[Desk, Callable[[str], None]]]:
-    from suraksha.dicom.desk import work_in
-    from suraksha.dicom.jobs import Patience
-    from suraksha.dicom.worker import WorkOptions
+) -> Iterator[tuple[DicomService, Callable[[str], None]]]:
+    from suraksha.dicom.network.jobs import Patience
+    from suraksha.dicom.network.service import open_service
+    from suraksha.dicom.network.worker import WorkOptions
 
     def ready(where: str) -> None:
         line = {"event": "ready", "where": where}
         print(json.dumps(line) if options.json else f"ready: {where}", flush=True)
         print("Research use only. Stop with SIGTERM or Ctrl-C.", file=sys.stderr)
 
-    with work_in(
+    with open_service(
         options.spool,
         _maker(options),
         destination=destination,
@@ -172,7 +172,7 @@ def _desk(
 
 
 def _watch_over(
-    options: argparse.Namespace, desk: Desk, *, counts: Callable[[], dict[str, int]]
+    options: argparse.Namespace, desk: DicomService, *, counts: Callable[[], dict[str, int]]
 ) -> int:
     """Print the status now and then, until a signal comes or the worker dies."""
     stop = threading.Event()
@@ -188,7 +188,9 @@ def _watch_over(
     return 1
 
 
-def _tell(options: argparse.Namespace, desk: Desk, counts: dict[str, int], *, last: str) -> str:
+def _tell(
+    options: argparse.Namespace, desk: DicomService, counts: dict[str, int], *, last: str
+) -> str:
     """One line of status; in plain text only where something has changed."""
     jobs = desk.queue.counts()
     text = ", ".join(f"{n} {name}" for name, n in (counts | jobs).items() if n) or "nothing yet"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from suraksha.cli.dicom_common import add_destination, add_spool, add_tls, dicom_destination
-from suraksha.dicom.queue import FILE, Queue
+from suraksha.dicom.network.queue import FILE, Queue
 from suraksha.errors import InputError
 
 
@@ -23,10 +23,10 @@ def add_send(parser: argparse.ArgumentParser) -> None:
 
 def run_send(options: argparse.Namespace) -> int:
     """Send files by C-STORE and confirm that they are there; 1 if any of them is not."""
-    from suraksha.dicom.peer import reference
-    from suraksha.dicom.quiet import quiet
+    from suraksha.dicom.network.logs import silence_loggers
+    from suraksha.dicom.network.peer import reference
 
-    quiet()
+    silence_loggers()
     paths = _files(options.paths)
     destination = dicom_destination(options)
     problems = destination.send(paths)
@@ -63,7 +63,7 @@ def add_queue(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--forget-done",
         action="store_true",
-        help="segment pictures that are done again if they come, such as with another bundle",
+        help="segment images that are done again if they come, such as with another bundle",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -115,11 +115,11 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
             f"the queue has {len(known)} of them",
             "List them first",
         )
-    from suraksha.dicom.spool import Spool
+    from suraksha.dicom.network.spool import Spool
 
     spool, chosen = Spool(options.spool), known if wanted == "all" else {wanted}
     for job in chosen:
-        if options.replay and spool.picture(job).is_file():
+        if options.replay and spool.image(job).is_file():
             queue.replay(job)
         else:  # nothing to work on: where it is watched for, it is fetched anew
             queue.drop(job)

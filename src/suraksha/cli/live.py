@@ -14,11 +14,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from suraksha.cli.live_outputs import Outputs
-from suraksha.cli.use import add_bundle, load_chosen, millimetres
+from suraksha.cli.segment import add_bundle, load_chosen, millimetres
 from suraksha.errors import InputError
 from suraksha.files import write_text
-from suraksha.imaging.video import Frame, FrameSource
-from suraksha.runtime.stream_report import StreamOptions, StreamReport
+from suraksha.inference.stream_report import StreamOptions, StreamReport
+from suraksha.io.video import Frame, FrameSource
 
 
 def add_live(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,11 @@ def add_live(parser: argparse.ArgumentParser) -> None:
         help="drop frames that cannot be answered so soon",
     )
     parser.add_argument(
-        "--smoothing", type=float, default=0.0, metavar="S", help="share of earlier frames, 0 to 1"
+        "--smoothing",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="fraction of earlier frames, 0 to 1",
     )
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
     parser.add_argument(

@@ -12,13 +12,13 @@ from typing import Self, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.cli.render import CSV_LESION, MADE_BY, lesion_record, png_bytes
-from suraksha.core import Result
+from suraksha.cli.report import CSV_LESION, MADE_BY, lesion_record, png_bytes
 from suraksha.files import write_bytes
-from suraksha.imaging.overlay import overlay
-from suraksha.imaging.video import Frame
-from suraksha.imaging.video_writer import VideoWriter
-from suraksha.runtime.stream import Stream
+from suraksha.inference.stream import Stream
+from suraksha.io.video import Frame
+from suraksha.io.video_writer import VideoWriter
+from suraksha.reporting.overlay import overlay
+from suraksha.types import Result
 
 COLUMNS = ("frame", "time_s", *CSV_LESION, "latency_ms", "made_by")
 # annotated frames that may wait for the encoder

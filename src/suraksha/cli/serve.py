@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvicorn
 
-from suraksha.cli.use import add_bundle, load_chosen
+from suraksha.cli.segment import add_bundle, load_chosen
 from suraksha.errors import UsageError
 from suraksha.web.app import create_app
 from suraksha.web.logs import log_config
@@ -26,8 +26,8 @@ GRACE_S = 30
 SPARE_CONNECTIONS = 56
 LIMITS = {
     "upload_mb": ("--max-upload", "MIB", "greatest body of a request"),
-    "pixels": ("--max-pixels", "N", "most pixels of a picture"),
-    "files": ("--max-files", "N", "most pictures of a request"),
+    "pixels": ("--max-pixels", "N", "most pixels of an image"),
+    "files": ("--max-files", "N", "most images of a request"),
     "frames": ("--max-frames", "N", "most frames of a request"),
     "requests": ("--max-requests", "N", "requests taken at once, others get 429"),
     "workers": ("--workers", "N", "requests worked on at once"),
@@ -50,7 +50,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tls-cert", type=Path, metavar="PEM")
     parser.add_argument("--tls-key", type=Path, metavar="PEM")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep pictures and results")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep images and results")
     add_bundle(parser)
     known = {field.name: field.default for field in fields(Limits)}
     for name, (flag, metavar, text) in LIMITS.items():
@@ -125,4 +125,4 @@ def _tell(options: argparse.Namespace, listener: socket.socket, bundle: str) -> 
             f"Suraksha on {address} with {bundle}. Research use only. Ctrl-C ends it.", flush=True
         )
     if options.host not in LOOPBACK and options.tls_cert is None:
-        print("suraksha: without TLS, token and pictures can be read on the way", file=sys.stderr)
+        print("suraksha: without TLS, token and images can be read on the way", file=sys.stderr)

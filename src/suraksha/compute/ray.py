@@ -30,7 +30,7 @@ PASSED_ON = ("PYTHONPATH",)
 class RayExecutor:
     """Works on a Ray cluster; see `suraksha.compute.base.Executor`.
 
-    Each piece of work gets a GPU where the cluster has some, and an equal share of the cores. A
+    Each piece of work gets a GPU where the cluster has some, and an equal fraction of the cores. A
     piece whose worker died is begun again, up to three times.
 
     Args:
@@ -90,16 +90,16 @@ class RayExecutor:
             ray.shutdown()
 
     def _task(self) -> Any:  # noqa: ANN401 - of Ray
-        """`_do` as Ray takes it, with its share of the cluster."""
+        """`_do` as Ray takes it, with its fraction of the cluster."""
         alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         # a head that only keeps the cluster has no cores to give
         machines = [machine for machine in alive if machine.get("CPU", 0) >= 1] or alive
         cores = [int(machine.get("CPU", 0)) for machine in machines]
         gpus = int(sum(machine.get("GPU", 0) for machine in machines))
         self.workers = self.workers or gpus or len(machines)
-        share = max(1, min(sum(cores) // self.workers, *cores))
+        fraction = max(1, min(sum(cores) // self.workers, *cores))
         return ray.remote(
-            num_cpus=share, num_gpus=min(1, gpus / self.workers), max_retries=RETRIES
+            num_cpus=fraction, num_gpus=min(1, gpus / self.workers), max_retries=RETRIES
         )(_do)
 
 

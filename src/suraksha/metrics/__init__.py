@@ -2,9 +2,9 @@
 
 from suraksha.metrics.baseline import mean_mask
 from suraksha.metrics.boundary import hd95, nsd
-from suraksha.metrics.detection import Presence, presence
+from suraksha.metrics.detection import Detection, detection
+from suraksha.metrics.image import ImageScore, score_image
 from suraksha.metrics.overlap import Counts, accuracy, counts, dice, iou, precision, recall
-from suraksha.metrics.picture import PictureScore, score_picture
 from suraksha.metrics.summary import (
     COLUMNS,
     Difference,
@@ -19,8 +19,8 @@ __all__ = [
     "COLUMNS",
     "Counts",
     "Difference",
-    "PictureScore",
-    "Presence",
+    "ImageScore",
+    "Detection",
     "Summary",
     "accuracy",
     "batch_pooled",
@@ -31,10 +31,10 @@ __all__ = [
     "mean_mask",
     "nsd",
     "paired_difference",
+    "detection",
     "precision",
-    "presence",
     "recall",
-    "score_picture",
+    "score_image",
     "summarise",
     "table_row",
 ]

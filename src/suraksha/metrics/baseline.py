@@ -9,7 +9,7 @@ from suraksha.errors import InputError
 
 
 def mean_mask(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One mask for every picture: where the average training mask is high enough.
+    """One mask for every image: where the average training mask is high enough.
 
     The threshold is the one that gives the best pooled Dice over these masks. It is found exactly:
     pixels are taken in order of how many masks hold them, all of one frequency at a time.

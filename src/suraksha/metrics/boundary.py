@@ -1,10 +1,10 @@
 """Distances between the boundaries of two masks.
 
 The boundary of a mask is its set of pixels with a background pixel at one of the four sides; what
-lies outside the picture is background. Distances run between pixel centres, in pixels or in mm.
+lies outside the image is background. Distances run between pixel centres, in pixels or in mm.
 Where both masks are empty the scores are NaN. Where exactly one is empty no distance exists, and
 each score takes its worst value, as Metrics Reloaded advises for missing values
-(doi:10.1038/s41592-023-02151-z): NSD 0, and HD95 the diagonal of the picture.
+(doi:10.1038/s41592-023-02151-z): NSD 0, and HD95 the diagonal of the image.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 
-from suraksha.core import Spacing
 from suraksha.errors import UsageError
 from suraksha.metrics.overlap import check_pair
+from suraksha.types import Spacing
 
 TOLERANCE_PX = 2.0
 PERCENTILE = 95.0
@@ -79,7 +79,7 @@ def hd95(
         spacing: Size of a pixel; the answer is in mm where it is given, else in pixels.
 
     Returns:
-        At least 0. Both masks empty: NaN. One empty: the diagonal of the picture.
+        At least 0. Both masks empty: NaN. One empty: the diagonal of the image.
 
     Raises:
         InputError: Not two bool masks of one shape.
@@ -97,7 +97,7 @@ def nsd(
 ) -> float:
     """The normalised surface distance, or surface Dice (Nikolov et al. 2021, doi:10.2196/26151).
 
-    The share of the boundary pixels of both masks that lie within ``tolerance`` of the other
+    The fraction of the boundary pixels of both masks that lie within ``tolerance`` of the other
     boundary. Boundary pixels are counted, not weighed by their length.
 
     Args:
@@ -117,7 +117,7 @@ def nsd(
 
 
 def diagonal(shape: tuple[int, ...], spacing: Spacing | None = None) -> float:
-    """The diagonal of a picture of (rows, columns), in pixels, or in mm with a spacing."""
+    """The diagonal of an image of (rows, columns), in pixels, or in mm with a spacing."""
     row, col = (1.0, 1.0) if spacing is None else (spacing.row_mm, spacing.col_mm)
     return math.hypot(shape[0] * row, shape[1] * col)
 

@@ -1,6 +1,6 @@
-"""Whether a probability map means what it says: reliability over pixels, summed by picture.
+"""Whether a probability map means what it says: reliability over pixels, summed by image.
 
-Pixels are binned by probability; where it is calibrated, the share of lesion pixels in a bin is the
+Pixels are binned by probability; where it is calibrated, the fraction of lesion pixels in a bin is the
 bin's mean probability (Naeini 2015, doi:10.1609/aaai.v29i1.9602).
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.errors import InputError
+from suraksha.metrics.image import jsonable
 from suraksha.metrics.overlap import check_pair
-from suraksha.metrics.picture import jsonable
 
 BINS = 10
 EDGES = np.arange(BINS + 1) / BINS
@@ -29,7 +29,7 @@ def _zeros() -> Sums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Sums over pixels by bin of probability. Sums of several pictures add up: ``a + b``.
+    """Sums over pixels by bin of probability. Sums of several images add up: ``a + b``.
 
     A bin holds its lower edge and not its upper one, but for the last, which holds 1.
 
@@ -57,7 +57,7 @@ class Reliability:
     def calibration_error(self) -> float:
         """Expected calibration error, 0..1; NaN without pixels.
 
-        The mean over bins of |mean probability - share of lesion|, each weighed by its share of
+        The mean over bins of |mean probability - fraction of lesion|, each weighed by its fraction of
         the pixels.
         """
         gaps = float(np.abs(self.probability - self.lesion).sum())
@@ -79,7 +79,7 @@ class Reliability:
             {
                 "low": round(low, 6),
                 "high": round(high, 6),
-                "share": _ratio(pixels, total),
+                "fraction": _ratio(pixels, total),
                 "mean_probability": _ratio(probability, pixels),
                 "observed": _ratio(lesion, pixels),
             }
@@ -87,7 +87,7 @@ class Reliability:
         ]
         whole = {
             "pixels": int(total),
-            "lesion_share": _ratio(float(self.lesion.sum()), total),
+            "lesion_fraction": _ratio(float(self.lesion.sum()), total),
             "expected_calibration_error": self.calibration_error,
             "brier": self.brier,
         }
@@ -99,7 +99,7 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def reliability(probability: NDArray[Any], truth: NDArray[np.bool_]) -> Reliability:
-    """The sums of one picture.
+    """The sums of one image.
 
     Args:
         probability: (H, W) floats in 0..1.

@@ -1,4 +1,4 @@
-"""How well classes are told from whole pictures: AUC, Brier score, calibration, confusion."""
+"""How well classes are told from whole images: AUC, Brier score, calibration, confusion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from suraksha.errors import InputError
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
 from suraksha.metrics.calibration import reliability
-from suraksha.metrics.picture import jsonable
+from suraksha.metrics.image import jsonable
 
 BENIGN, MALIGNANT, NORMAL = "benign", "malignant", "normal"
 
@@ -22,25 +22,25 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassScores:
-    """How well the classes of some pictures were told.
+    """How well the classes of some images were told.
 
     Args:
         names: The classes.
-        pictures: Number of pictures.
+        images: Number of images.
         groups: Number of groups, which the bootstrap draws.
         auc: Area under the ROC curve with its 95 % interval, by question: ``NAME vs rest`` for
-            each class; for BUSI's three also ``lesion vs normal`` and, among lesion pictures,
-            ``malignant vs benign``. NaN where a side has no picture.
-        brier: Mean over pictures of the summed squared differences between probability and truth,
+            each class; for BUSI's three also ``lesion vs normal`` and, among lesion images,
+            ``malignant vs benign``. NaN where a side has no image.
+        brier: Mean over images of the summed squared differences between probability and truth,
             0..2 (Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
         calibration_error: Expected calibration error of the most probable class in 10 bins, 0..1.
-        confusion: Pictures by true class (rows) and most probable class (columns), as ``names``.
+        confusion: Images by true class (rows) and most probable class (columns), as ``names``.
         seed: Seed of the bootstrap.
         resamples: Number of its resamples.
     """
 
     names: tuple[str, ...]
-    pictures: int
+    images: int
     groups: int
     auc: Mapping[str, Estimate]
     brier: Estimate
@@ -64,20 +64,20 @@ def score_classes(
     seed: int = 0,
     resamples: int = 1000,
 ) -> ClassScores:
-    """Score the classes of many pictures, with 95 % intervals by bootstrap over groups.
+    """Score the classes of many images, with 95 % intervals by bootstrap over groups.
 
     Args:
-        probabilities: (pictures, classes) floats in 0..1, each row sums to 1.
-        labels: The true class of each picture.
+        probabilities: (images, classes) floats in 0..1, each row sums to 1.
+        labels: The true class of each image.
         names: The classes, in the order of the columns.
-        groups: The group of near-duplicates of each picture.
+        groups: The group of near-duplicates of each image.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
 
     Raises:
         InputError: Arrays that do not fit each other, rows that are no probabilities, or a label
             that is no class.
-        UsageError: No pictures, or fewer than one resample.
+        UsageError: No images, or fewer than one resample.
     """
     _check(probabilities, labels, names=names, groups=groups)
     resampler = Resampler.of(groups, seed=seed, resamples=resamples)
@@ -94,7 +94,7 @@ def score_classes(
     sure = reliability(probabilities[rows, told][:, None], (told == truth)[:, None])
     return ClassScores(
         names=tuple(names),
-        pictures=len(labels),
+        images=len(labels),
         groups=resampler.weights.shape[1],
         auc=areas,
         brier=estimate(float(brier[0]), brier[1:]),
@@ -116,14 +116,14 @@ def _check(
             f"probabilities of shape {probabilities.shape} cannot be scored",
             f"there are {len(labels)} labels, {len(groups)} groups and {len(names)} classes, "
             f"rows are at least 0 and sum to 1, and these labels are no class: {unknown}",
-            "Pass one row a picture and one column a class",
+            "Pass one row an image and one column a class",
         )
 
 
 def _questions(
     probabilities: Floats, truth: NDArray[np.int_], names: tuple[str, ...]
 ) -> list[tuple[str, Floats, tuple[Flags, Flags]]]:
-    """What is asked of the classes: (question, scores, (pictures of yes, pictures of no))."""
+    """What is asked of the classes: (question, scores, (images of yes, images of no))."""
     asked = [
         (f"{name} vs rest", probabilities[:, place], (truth == place, truth != place))
         for place, name in enumerate(names)
@@ -134,23 +134,23 @@ def _questions(
             ("lesion vs normal", -probabilities[:, normal], (truth != normal, truth == normal))
         )
         lesion = probabilities[:, benign] + probabilities[:, malignant]
-        share = np.divide(
+        fraction = np.divide(
             probabilities[:, malignant], lesion, out=np.full(len(truth), 0.5), where=lesion > 0
         )
-        asked.append(("malignant vs benign", share, (truth == malignant, truth == benign)))
+        asked.append(("malignant vs benign", fraction, (truth == malignant, truth == benign)))
     return asked
 
 
 def auc(scores: Floats, sides: tuple[Flags, Flags], *, resampler: Resampler) -> Estimate:
-    """Area under the ROC curve with its 95 % interval; NaN where a side has no picture.
+    """Area under the ROC curve with its 95 % interval; NaN where a side has no image.
 
-    It is the chance that a picture of yes has a greater score than one of no, ties counted half:
+    It is the chance that an image of yes has a greater score than one of no, ties counted half:
     Mann and Whitney's statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747).
 
     Args:
-        scores: (pictures,) floats, greater for yes.
-        sides: (pictures,) bool twice: pictures of yes, pictures of no; the rest is passed over.
-        resampler: Of all these pictures.
+        scores: (images,) floats, greater for yes.
+        sides: (images,) bool twice: images of yes, images of no; the rest is passed over.
+        resampler: Of all these images.
     """
     order = np.argsort(scores, kind="stable")
     first = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)  # of each run of ties

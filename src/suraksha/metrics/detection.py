@@ -15,8 +15,8 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
-    """Lesions counted one by one. Counts of several pictures add up: ``a + b``.
+class Detection:
+    """Lesions counted one by one. Counts of several images add up: ``a + b``.
 
     Args:
         found: True lesions of which the prediction marks at least one pixel.
@@ -28,13 +28,13 @@ class Presence:
     missed: int = 0
     false: int = 0
 
-    def __add__(self, other: Presence) -> Presence:
-        return Presence(
+    def __add__(self, other: Detection) -> Detection:
+        return Detection(
             self.found + other.found, self.missed + other.missed, self.false + other.false
         )
 
 
-def presence(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Presence:
+def detection(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Detection:
     """Count lesions found, missed and made up; a lesion is an 8-connected region.
 
     Args:
@@ -47,7 +47,7 @@ def presence(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Presenc
     check_pair(prediction, truth)
     true_lesions, found = _hit(truth, prediction)
     predicted, confirmed = _hit(prediction, truth)
-    return Presence(found, true_lesions - found, predicted - confirmed)
+    return Detection(found, true_lesions - found, predicted - confirmed)
 
 
 def _hit(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
@@ -60,39 +60,39 @@ def _hit(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Normals:
-    """What was predicted on pictures whose truth holds no lesion.
+    """What was predicted on images whose truth holds no lesion.
 
     Args:
-        pictures: Number of such pictures.
+        images: Number of such images.
         with_prediction: How many of them have any predicted lesion.
-        share: ``with_prediction / pictures``, 0..1; NaN without pictures.
-        false_area_px: Mean number of predicted pixels over all of them; NaN without pictures.
-        false_area_share: Mean share of the picture that is predicted, 0..1; NaN without pictures.
+        share: ``with_prediction / images``, 0..1; NaN without images.
+        false_area_px: Mean number of predicted pixels over all of them; NaN without images.
+        false_area_share: Mean fraction of the image that is predicted, 0..1; NaN without images.
     """
 
-    pictures: int
+    images: int
     with_prediction: int
-    share: float
+    fraction: float
     false_area_px: float
-    false_area_share: float
+    false_area_fraction: float
 
 
-def normals(pictures: Sequence[Counts]) -> Normals:
-    """Sum up the pictures without a lesion; those with one are passed over.
+def normals(images: Sequence[Counts]) -> Normals:
+    """Sum up the images without a lesion; those with one are passed over.
 
     Args:
-        pictures: The counts of each picture.
+        images: The counts of each image.
     """
-    empty = [c for c in pictures if c.tp + c.fn == 0]
+    empty = [c for c in images if c.tp + c.fn == 0]
     if not empty:
         return Normals(0, 0, float("nan"), float("nan"), float("nan"))
     false_px = np.array([c.fp for c in empty], dtype=np.float64)
     sizes = np.array([max(c.pixels, 1) for c in empty], dtype=np.float64)
     marked = int(np.count_nonzero(false_px))
     return Normals(
-        pictures=len(empty),
+        images=len(empty),
         with_prediction=marked,
-        share=marked / len(empty),
+        fraction=marked / len(empty),
         false_area_px=float(false_px.mean()),
-        false_area_share=float((false_px / sizes).mean()),
+        false_area_fraction=float((false_px / sizes).mean()),
     )

@@ -1,4 +1,4 @@
-"""Scores from counted pixels, of one picture or pooled over many.
+"""Scores from counted pixels, of one image or pooled over many.
 
 The empty rule, here and everywhere: where prediction and truth are both empty there is nothing to
 score, and Dice, IoU, precision and recall are NaN; where exactly one is empty, all four are 0.
@@ -19,7 +19,7 @@ OVERLAP = ("dice", "iou", "precision", "recall", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Pixels counted by kind. Counts of several pictures add up: ``a + b``.
+    """Pixels counted by kind. Counts of several images add up: ``a + b``.
 
     Args:
         tp: Lesion in both.
@@ -54,7 +54,7 @@ class Counts:
 
 
 def check_pair(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
-    """Refuse two arrays that are not masks of one picture.
+    """Refuse two arrays that are not masks of one image.
 
     Args:
         prediction: (H, W) bool.
@@ -74,7 +74,7 @@ def check_pair(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
         raise InputError(
             f"a prediction of shape {prediction.shape} cannot be compared",
             f"the truth has shape {truth.shape}",
-            "Restore the prediction to the picture's own size first",
+            "Restore the prediction to the image's own size first",
         )
 
 
@@ -108,18 +108,18 @@ def score_counts(table: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     tp, fp, fn, tn = np.moveaxis(np.asarray(table, dtype=np.float64), -1, 0)
     lesion, everything = tp + fp + fn, tp + fp + fn + tn
     return {
-        "dice": _share(2 * tp, 2 * tp + fp + fn, lesion),
-        "iou": _share(tp, lesion, lesion),
-        "precision": _share(tp, tp + fp, lesion),
-        "recall": _share(tp, tp + fn, lesion),
-        "accuracy": _share(tp + tn, everything, everything),
+        "dice": _fraction(2 * tp, 2 * tp + fp + fn, lesion),
+        "iou": _fraction(tp, lesion, lesion),
+        "precision": _fraction(tp, tp + fp, lesion),
+        "recall": _fraction(tp, tp + fn, lesion),
+        "accuracy": _fraction(tp + tn, everything, everything),
     }
 
 
-def _share(
+def _fraction(
     part: NDArray[np.float64], whole: NDArray[np.float64], present: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The share of a whole: 0 where the whole is empty, NaN where nothing is present at all."""
+    """The fraction of a whole: 0 where the whole is empty, NaN where nothing is present at all."""
     ratio = part / np.where(whole > 0, whole, 1.0)
     return np.where(present > 0, ratio, np.nan)
 

@@ -1,4 +1,4 @@
-"""The scores of many pictures, summed up with 95 % intervals."""
+"""The scores of many images, summed up with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from suraksha.errors import DataError, UsageError
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
-from suraksha.metrics.detection import Normals, Presence, normals
+from suraksha.metrics.detection import Detection, Normals, normals
+from suraksha.metrics.image import PER_IMAGE, ImageScore, jsonable
 from suraksha.metrics.overlap import OVERLAP, score_counts
-from suraksha.metrics.picture import PER_PICTURE, PictureScore, jsonable
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +48,30 @@ COLUMNS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """What a table says of one model on one set of pictures.
+    """What a table says of one model on one set of images.
 
     Args:
-        pictures: Number of pictures.
+        images: Number of images.
         groups: Number of groups, which the bootstrap draws.
-        left_out: Pictures where prediction and truth are both empty: they have no scores and are
+        left_out: Images where prediction and truth are both empty: they have no scores and are
             in no mean and no median; the pooled figures count them.
-        mean: Means over the scored pictures, by metric of `PER_PICTURE`.
+        mean: Means over the scored images, by metric of `PER_IMAGE`.
         median: Medians over the same.
-        pooled: Scores of the summed counts of all pictures, by metric of `OVERLAP`.
-        normals: What was predicted on pictures without a lesion.
+        pooled: Scores of the summed counts of all images, by metric of `OVERLAP`.
+        normals: What was predicted on images without a lesion.
         lesions: Lesions found, missed and made up, summed.
         seed: Seed of the bootstrap.
         resamples: Number of its resamples.
     """
 
-    pictures: int
+    images: int
     groups: int
     left_out: int
     mean: Mapping[str, Estimate]
     median: Mapping[str, Estimate]
     pooled: Mapping[str, Estimate]
     normals: Normals
-    lesions: Presence
+    lesions: Detection
     seed: int
     resamples: int
 
@@ -82,16 +82,16 @@ class Summary:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
-    """How much better one model is than another on the same pictures: first minus second.
+    """How much better one model is than another on the same images: first minus second.
 
     Args:
-        pictures: Number of pictures, the same for both.
-        left_out: Pictures that one of the two cannot score (both masks empty): they are in no mean.
-        mean: Means of the differences of the pictures, by metric of `PER_PICTURE`.
+        images: Number of images, the same for both.
+        left_out: Images that one of the two cannot score (both masks empty): they are in no mean.
+        mean: Means of the differences of the images, by metric of `PER_IMAGE`.
         pooled: Differences of the pooled scores, by metric of `OVERLAP`.
     """
 
-    pictures: int
+    images: int
     left_out: int
     mean: Mapping[str, Estimate]
     pooled: Mapping[str, Estimate]
@@ -101,27 +101,27 @@ class Difference:
         return jsonable(asdict(self))
 
 
-def summarise(scores: Sequence[PictureScore], *, seed: int = 0, resamples: int = 1000) -> Summary:
-    """Sum up the scores of many pictures, with 95 % intervals by bootstrap over groups.
+def summarise(scores: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1000) -> Summary:
+    """Sum up the scores of many images, with 95 % intervals by bootstrap over groups.
 
     Args:
-        scores: One per picture, in any order.
+        scores: One per image, in any order.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
 
     Raises:
-        DataError: Two scores of one picture.
+        DataError: Two scores of one image.
         UsageError: No scores, or fewer than one resample.
     """
     _by_name(scores)
     groups = [s.group for s in scores]
     draw = Resampler.of(groups, seed=seed, resamples=resamples)
-    values = {key: _values(scores, key) for key in PER_PICTURE}
-    lesions = Presence()
+    values = {key: _values(scores, key) for key in PER_IMAGE}
+    lesions = Detection()
     for score in scores:
         lesions += score.lesions
     return Summary(
-        pictures=len(scores),
+        images=len(scores),
         groups=len(set(groups)),
         left_out=sum(s.both_empty for s in scores),
         mean={key: _estimate(draw.means(column)) for key, column in values.items()},
@@ -135,20 +135,20 @@ def summarise(scores: Sequence[PictureScore], *, seed: int = 0, resamples: int =
 
 
 def paired_difference(
-    a: Sequence[PictureScore], b: Sequence[PictureScore], *, seed: int = 0, resamples: int = 1000
+    a: Sequence[ImageScore], b: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1000
 ) -> Difference:
-    """How much better ``a`` is than ``b``, paired by picture name, by bootstrap over groups.
+    """How much better ``a`` is than ``b``, paired by image name, by bootstrap over groups.
 
-    An interval that does not hold 0 speaks for a real difference on pictures of this kind.
+    An interval that does not hold 0 speaks for a real difference on images of this kind.
 
     Args:
         a: Scores of the first model.
-        b: Scores of the second model on the same pictures.
+        b: Scores of the second model on the same images.
         seed: Seed of the bootstrap.
         resamples: Number of resamples.
 
     Raises:
-        DataError: The two do not hold the same pictures in the same groups, or one twice.
+        DataError: The two do not hold the same images in the same groups, or one twice.
         UsageError: No scores, or fewer than one resample.
     """
     first, second = _by_name(a), _by_name(b)
@@ -156,33 +156,33 @@ def paired_difference(
     odd += sorted(n for n in first.keys() & second.keys() if first[n].group != second[n].group)
     if odd:
         raise DataError(
-            f"two models cannot be compared: {len(odd)} pictures differ, the first '{odd[0]}'",
-            "a paired difference needs the same pictures in the same groups on both sides",
+            f"two models cannot be compared: {len(odd)} images differ, the first '{odd[0]}'",
+            "a paired difference needs the same images in the same groups on both sides",
             "Evaluate both models on one split",
         )
     names = sorted(first)
     ours, theirs = [first[n] for n in names], [second[n] for n in names]
     draw = Resampler.of([s.group for s in ours], seed=seed, resamples=resamples)
-    gaps = {key: _values(ours, key) - _values(theirs, key) for key in PER_PICTURE}
+    gaps = {key: _values(ours, key) - _values(theirs, key) for key in PER_IMAGE}
     pooled_ours, pooled_theirs = _pooled(ours, draw), _pooled(theirs, draw)
     return Difference(
-        pictures=len(names),
+        images=len(names),
         left_out=sum(x.both_empty or y.both_empty for x, y in zip(ours, theirs, strict=True)),
         mean={key: _estimate(draw.means(gap)) for key, gap in gaps.items()},
         pooled={key: _estimate(pooled_ours[key] - pooled_theirs[key]) for key in OVERLAP},
     )
 
 
-def batch_pooled(scores: Sequence[PictureScore], *, batch_size: int = 8) -> dict[str, float]:
+def batch_pooled(scores: Sequence[ImageScore], *, batch_size: int = 8) -> dict[str, float]:
     """IoU and F1 as the public table of U-Net variants has them.
 
-    Counts are pooled over each batch of consecutive pictures, and the batches' scores averaged,
-    each weighed by its number of pictures (the last may be smaller). The figures depend on the
-    order of the pictures and on the size of the batch.
+    Counts are pooled over each batch of consecutive images, and the batches' scores averaged,
+    each weighed by its number of images (the last may be smaller). The figures depend on the
+    order of the images and on the size of the batch.
 
     Args:
-        scores: One per picture, in the order in which the loader gives them.
-        batch_size: Pictures per batch.
+        scores: One per image, in the order in which the loader gives them.
+        batch_size: Images per batch.
 
     Returns:
         ``iou`` and ``f1``; batches without any lesion are left out, NaN where all are.
@@ -192,7 +192,7 @@ def batch_pooled(scores: Sequence[PictureScore], *, batch_size: int = 8) -> dict
     """
     if batch_size < 1:
         raise UsageError(
-            f"batch_size = {batch_size} cannot be used", "a batch holds pictures", "Give 8"
+            f"batch_size = {batch_size} cannot be used", "a batch holds images", "Give 8"
         )
     table = _table(scores)
     starts = np.arange(0, len(table), batch_size)
@@ -215,32 +215,32 @@ def table_row(summary: Summary) -> dict[str, Estimate]:
     return {column.title: parts[column.part][column.key] for column in COLUMNS}
 
 
-def _by_name(scores: Sequence[PictureScore]) -> dict[str, PictureScore]:
-    named: dict[str, PictureScore] = {}
+def _by_name(scores: Sequence[ImageScore]) -> dict[str, ImageScore]:
+    named: dict[str, ImageScore] = {}
     for score in scores:
         if score.name in named:
             raise DataError(
-                f"the picture '{score.name}' is scored twice",
-                "each picture counts once",
-                "Pass one score per picture, or give the pictures different names",
+                f"the image '{score.name}' is scored twice",
+                "each image counts once",
+                "Pass one score per image, or give the images different names",
             )
         named[score.name] = score
     return named
 
 
-def _values(scores: Sequence[PictureScore], key: str) -> NDArray[np.float64]:
+def _values(scores: Sequence[ImageScore], key: str) -> NDArray[np.float64]:
     return np.array([getattr(score, key) for score in scores], dtype=np.float64)
 
 
-def _table(scores: Sequence[PictureScore]) -> NDArray[np.float64]:
+def _table(scores: Sequence[ImageScore]) -> NDArray[np.float64]:
     rows = [(s.counts.tp, s.counts.fp, s.counts.fn, s.counts.tn) for s in scores]
     return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def _pooled(scores: Sequence[PictureScore], draw: Resampler) -> dict[str, NDArray[np.float64]]:
+def _pooled(scores: Sequence[ImageScore], draw: Resampler) -> dict[str, NDArray[np.float64]]:
     return score_counts(draw.totals(_table(scores)))
 
 
 def _estimate(figures: NDArray[np.float64]) -> Estimate:
-    """The first figure is that of the pictures themselves, the rest those of the resamples."""
+    """The first figure is that of the images themselves, the rest those of the resamples."""
     return estimate(float(figures[0]), figures[1:])

@@ -14,16 +14,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 import suraksha
-from suraksha.runtime.segmenter import Segmenter
-from suraksha.web.bounds import Bounded
-from suraksha.web.gate import Gate
-from suraksha.web.keep import Keeper
+from suraksha.inference.segmenter import Segmenter
+from suraksha.web.archive import Archive
+from suraksha.web.errors import on_http_error, on_invalid
 from suraksha.web.metrics import Metrics
-from suraksha.web.refusals import on_http_error, on_invalid
+from suraksha.web.middleware.access import AccessControl
+from suraksha.web.middleware.access_log import AccessLog
+from suraksha.web.middleware.body_limit import BodyLimit
 from suraksha.web.routes import api_routes, health_routes
 from suraksha.web.service import NOTICE, Service
 from suraksha.web.settings import Settings
-from suraksha.web.watch import Watched
 from suraksha.web.workers import Workers
 
 STATIC = Path(__file__).parent / "static"
@@ -34,8 +34,8 @@ def create_app(segment: Segmenter, settings: Settings = DEFAULT_SETTINGS) -> ASG
     """A server of one bundle.
 
     Args:
-        segment: Answers the pictures.
-        settings: Bounds, token, names, and whether pictures are kept.
+        segment: Answers the images.
+        settings: Bounds, token, names, and whether images are kept.
 
     Returns:
         What an ASGI server such as Uvicorn runs.
@@ -58,13 +58,13 @@ def create_app(segment: Segmenter, settings: Settings = DEFAULT_SETTINGS) -> ASG
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(Exception, on_http_error)
-    bounded = Bounded(app, settings.limits, lambda: workers.overdue)
+    bounded = BodyLimit(app, settings.limits, lambda: workers.overdue)
     metrics = Metrics(lambda: bounded.taken, segment.card.name)
-    service = Service(segment, settings.limits, Keeper(settings.keep), metrics)
+    service = Service(segment, settings.limits, Archive(settings.keep), metrics)
     app.include_router(api_routes(service, workers))
     app.include_router(health_routes(metrics, workers))
     _add_page(app)
-    return Watched(Gate(bounded, settings), metrics)
+    return AccessLog(AccessControl(bounded, settings), metrics)
 
 
 def _add_page(app: FastAPI) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import suraksha
-from suraksha.core import Image, Result
 from suraksha.errors import MissingExtraError
-from suraksha.runtime.record import MADE_BY, csv_text, png_bytes
-from suraksha.web.answers import CORRECTED, drawn, record_of
+from suraksha.reporting.records import MADE_BY, csv_text, png_bytes
+from suraksha.types import Image, Result
+from suraksha.web.responses import CORRECTED, drawn, record_of
 
 CORRECTION_FORMAT = "suraksha-correction/1"
 
@@ -26,7 +26,7 @@ class Exported:
 
     Args:
         result: The answer, or what a person made of it.
-        name: Our own name of the picture.
+        name: Our own name of the image.
         frame: Which frame of it.
         by_hand: Whether a person drew the mask.
     """
@@ -90,24 +90,24 @@ def _dicom(exported: Exported, kind: str) -> bytes:
 
     Raises:
         MissingExtraError: The extra ``[dicom]`` is not installed.
-        InputError: The picture did not come from DICOM, or there is nothing to write.
+        InputError: The image did not come from DICOM, or there is nothing to write.
     """
     try:
-        from suraksha.dicom.objects import object_bytes
+        from suraksha.dicom.objects.results import object_bytes
     except ModuleNotFoundError as error:
         raise MissingExtraError("writing DICOM objects", "dicom", str(error.name)) from error
     return object_bytes(exported.result, kind, corrected=exported.by_hand)
 
 
 def _correction(exported: Exported) -> bytes:
-    """What a person drew, and of which picture and bundle, without the picture."""
+    """What a person drew, and of which image and bundle, without the image."""
     record = exported.record()
     return _json(
         {
             "format": CORRECTION_FORMAT,
             "notice": "Research use only.",
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "picture_sha256": picture_hash(exported.result.image),
+            "image_sha256": image_hash(exported.result.image),
             "corrected": exported.by_hand,
             "polygons": record.pop("contours"),
             **record,
@@ -115,8 +115,8 @@ def _correction(exported: Exported) -> bytes:
     )
 
 
-def picture_hash(image: Image) -> str:
-    """SHA-256 of a picture's size and pixels."""
+def image_hash(image: Image) -> str:
+    """SHA-256 of an image's size and pixels."""
     pixels = np.ascontiguousarray(image.pixels)
     head = f"{pixels.shape} {pixels.dtype.str}\n".encode()
     return sha256(head + pixels.tobytes()).hexdigest()

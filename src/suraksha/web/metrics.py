@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: of requests and pictures, never of a patient."""
+"""Numbers for Prometheus: of requests and images, never of a patient."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.pictures = Counter(
-            "suraksha_pictures", "Pictures answered", ("outcome",), registry=self.registry
+        self.images = Counter(
+            "suraksha_images", "Images answered", ("outcome",), registry=self.registry
         )
         self._stage = Histogram(
             "suraksha_stage_seconds",
-            "Time of a stage of a picture",
+            "Time of a stage of an image",
             ("stage",),
             buckets=SECONDS,
             registry=self.registry,
@@ -55,7 +55,7 @@ class Metrics:
         self._seconds.labels(route).observe(seconds)
 
     def stages(self, latency_ms: dict[str, float]) -> None:
-        """Count a picture's stages."""
+        """Count an image's stages."""
         for stage, ms in latency_ms.items():
             self._stage.labels(stage).observe(ms / 1000)
 

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
+from suraksha.web.errors import HttpError, body_of
 from suraksha.web.exports import EXPORTS
 from suraksha.web.metrics import CONTENT_TYPE, Metrics
-from suraksha.web.refusals import Refused, body_of
 from suraksha.web.schemas import (
     MAX_POLYGONS_TEXT,
     REFUSALS,
@@ -58,7 +58,7 @@ class _Route(APIRoute):
             kind = request.headers.get("content-type", "")
             if request.method == "POST" and not kind.lower().startswith(MULTIPART):
                 what = "the form is of another kind"
-                raise Refused(415, what, f"only {MULTIPART} is taken", "Send it as that")
+                raise HttpError(415, what, f"only {MULTIPART} is taken", "Send it as that")
             return await handler(_BoundedForm(request.scope, request.receive))
 
         return bounded
@@ -85,12 +85,12 @@ def api_routes(service: Service, workers: Workers) -> APIRouter:
 
     @routes.post("/segment", response_model=Answer)
     async def segment(form: Annotated[SegmentForm, multipart()]) -> JSONResponse:
-        """Find and measure lesions in one picture or several."""
+        """Find and measure lesions in one image or several."""
         return JSONResponse(await workers.run(lambda until: service.answer(form, until)))
 
     @routes.post("/frames", response_model=FramesAnswer)
     async def frames(form: Annotated[FramesForm, multipart()]) -> JSONResponse:
-        """Frames of a clip, a DICOM file or a picture, as PNG that a browser can show."""
+        """Frames of a clip, a DICOM file or an image, as PNG that a browser can show."""
         return JSONResponse(await workers.run(lambda until: service.frames(form, until)))
 
     @routes.post("/measure", response_model=Measured)
@@ -144,7 +144,7 @@ def health_routes(metrics: Metrics, workers: Workers) -> APIRouter:
 
     @routes.get("/readyz", responses={503: REFUSALS[503]})
     async def readyz() -> JSONResponse:
-        """Whether it can answer pictures."""
+        """Whether it can answer images."""
         if workers.stuck:
             why = "every worker is busy with what nobody waits for any more"
             return JSONResponse(body_of("not ready", why=why, fix="Restart the server"), 503)

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
-from suraksha.core import MAX_SPACING_MM, MIN_SPACING_MM
+from suraksha.types import MAX_SPACING_MM, MIN_SPACING_MM
 
-Part = Literal["picture", "mask", "overlay", "attention", "classes"]
+Part = Literal["image", "mask", "overlay", "attention", "classes"]
 MAX_FRAME = 19_999
 MAX_SIDE = 8192
 MAX_POLYGONS_TEXT = 4_000_000
@@ -34,7 +34,7 @@ class Form(BaseModel):
 
 
 class FramesForm(Form):
-    """A file whose frames are wanted as pictures."""
+    """A file whose frames are wanted as images."""
 
     file: UploadFile = Field(description="PNG, JPEG, TIFF, BMP, DICOM, MP4, AVI or MKV")
     frame: Frame = 0
@@ -45,14 +45,14 @@ class SegmentForm(Form):
     """Files that are to be segmented and measured."""
 
     files: Annotated[
-        list[UploadFile], Field(min_length=1, description="One picture, or several as a batch")
+        list[UploadFile], Field(min_length=1, description="One image, or several as a batch")
     ]
     frame: Frame = 0
     count: Annotated[int, Field(ge=1, le=1024, description="How many frames of each file")] = 1
     spacing_mm: SpacingMm = None
     parts: list[Part] = Field(
         default=[],
-        description="What the answer holds besides the record; pictures are PNG in base64",
+        description="What the answer holds besides the record; images are PNG in base64",
     )
 
 
@@ -60,7 +60,7 @@ class Drawing(Form):
     """A contour that a person has drawn or changed."""
 
     mask: UploadFile | None = Field(
-        None, description="PNG of the picture's size, white in lesions and black elsewhere"
+        None, description="PNG of the image's size, white in lesions and black elsewhere"
     )
     polygons: str | None = Field(
         None,
@@ -70,9 +70,9 @@ class Drawing(Form):
 
 
 class MeasureForm(Drawing):
-    """A drawing that is to be measured, on a picture or on its size alone."""
+    """A drawing that is to be measured, on an image or on its size alone."""
 
-    file: UploadFile | None = Field(None, description="The picture; else give rows and columns")
+    file: UploadFile | None = Field(None, description="The image; else give rows and columns")
     frame: Frame = 0
     spacing_mm: SpacingMm = None
     rows: Annotated[int | None, Field(ge=1, le=MAX_SIDE)] = None
@@ -80,7 +80,7 @@ class MeasureForm(Drawing):
 
 
 class ExportForm(Drawing):
-    """A picture, and the drawing that replaces what the network finds, if there is one."""
+    """An image, and the drawing that replaces what the network finds, if there is one."""
 
     file: UploadFile
     frame: Frame = 0
@@ -116,7 +116,7 @@ class Answer(BaseModel):
 
 
 class FramesAnswer(BaseModel):
-    """Frames of one file as pictures."""
+    """Frames of one file as images."""
 
     kind: str
     frames: int = Field(description="How many the file tells of; a video may have fewer")
@@ -124,7 +124,7 @@ class FramesAnswer(BaseModel):
     frame: int
     shape: list[int]
     ended: bool = Field(description="Whether the file ends with these")
-    pictures: list[str] = Field(description="PNG in base64")
+    images: list[str] = Field(description="PNG in base64")
 
 
 class Measured(BaseModel):

@@ -11,22 +11,22 @@ import numpy as np
 from fastapi import UploadFile
 
 import suraksha
-from suraksha.core import Image, Result, Spacing
-from suraksha.runtime.segmenter import Segmenter
-from suraksha.web.answers import parts_of, picture_text, record_of
-from suraksha.web.drawings import Drawn, corrected, lesions_of, measured
+from suraksha.inference.segmenter import Segmenter
+from suraksha.types import Image, Result, Spacing
+from suraksha.web.annotations import Annotations, corrected, lesions_of, measured
+from suraksha.web.archive import Archive
+from suraksha.web.errors import HttpError, body_of
 from suraksha.web.exports import EXPORTS, Exported
-from suraksha.web.keep import Keeper
 from suraksha.web.metrics import Metrics
-from suraksha.web.refusals import Refused, body_of
+from suraksha.web.responses import image_text, parts_of, record_of
 from suraksha.web.schemas import ExportForm, FramesForm, MeasureForm, SegmentForm
 from suraksha.web.settings import Limits
 from suraksha.web.uploads import private_folder, refusals_of, store
 from suraksha.web.workers import Deadline
 
-# refusals that are of the whole request, not of one of its pictures
+# refusals that are of the whole request, not of one of its images
 WHOLE = (503, 507)
-# any picture, to see what a bundle can tell
+# any image, to see what a bundle can tell
 BLANK = Image(np.zeros((8, 8), np.uint8))
 NOTICE = "Research use only. Not a medical device."
 
@@ -36,15 +36,15 @@ class Service:
     """A segmenter and what goes with it.
 
     Args:
-        segment: Answers pictures.
+        segment: Answers images.
         limits: The bounds.
         keeper: Keeps what is to be kept.
-        metrics: Where pictures are counted.
+        metrics: Where images are counted.
     """
 
     segment: Segmenter
     limits: Limits
-    keeper: Keeper
+    keeper: Archive
     metrics: Metrics
 
     def answer(self, form: SegmentForm, deadline: Deadline) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Service:
         """
         self._check_counts(len(form.files), form.count)
         results: list[dict[str, Any]] = []
-        failures: list[Refused] = []
+        failures: list[HttpError] = []
         weight = 0
         with private_folder() as folder:
             for number, sent in enumerate(form.files, 1):
@@ -64,13 +64,13 @@ class Service:
                         results.append(record)
                         weight += sum(len(v) for v in record.values() if isinstance(v, str))
                         self._check(weight, deadline)
-                except Refused as refused:
-                    self.metrics.pictures.labels("refused").inc()
+                except HttpError as refused:
+                    self.metrics.images.labels("refused").inc()
                     if refused.status_code in WHOLE:
                         raise
                     failures.append(refused)
                     error = body_of(refused.what, why=refused.why, fix=refused.fix)
-                    results.append({"image": f"picture-{number}", **error})
+                    results.append({"image": f"image-{number}", **error})
             if len(failures) == len(form.files):
                 raise failures[0]
             answer = {**self.about(), "results": results}
@@ -99,7 +99,7 @@ class Service:
             (files * frames, self.limits.frames, "frames"),
         ):
             if count > most:
-                raise Refused(
+                raise HttpError(
                     413,
                     f"too many {what}",
                     f"{count} were sent or asked for, and this server takes {most} a request",
@@ -110,7 +110,7 @@ class Service:
         """Whether there is time left, and room: an answer is as large as an upload at most."""
         deadline.check()
         if weight > self.limits.upload_bytes:
-            raise Refused(
+            raise HttpError(
                 507,
                 "the answer is too large",
                 f"this server gives {self.limits.upload_mb} MiB a request",
@@ -120,15 +120,15 @@ class Service:
     def _records(
         self, sent: UploadFile, form: SegmentForm, *, folder: Path, number: int
     ) -> Iterator[dict[str, Any]]:
-        name = f"picture-{number}"
+        name = f"image-{number}"
         with refusals_of(folder, name):
             upload = store(sent, folder, number=number)
             source = upload.open(form.spacing_mm, self.limits.pixels)
             about = {"kind": upload.kind.name, "frames": source.frames, "fps": source.fps}
             frame = form.frame
-            for image in source.pictures(form.frame, form.count):
+            for image in source.images(form.frame, form.count):
                 result = self.segment(image)
-                self.metrics.pictures.labels("answered").inc()
+                self.metrics.images.labels("answered").inc()
                 self.metrics.stages(dict(result.latency_ms))
                 record = {**record_of(result, name=name, frame=frame), **about}
                 yield {**record, **parts_of(result, form.parts, segment=self.segment)}
@@ -137,35 +137,35 @@ class Service:
                 raise _no_frame(name, form.frame)
 
     def frames(self, form: FramesForm, deadline: Deadline) -> dict[str, Any]:
-        """Frames of a file as pictures."""
+        """Frames of a file as images."""
         self._check_counts(1, form.count)
         shape: tuple[int, int] = (0, 0)
-        with private_folder() as folder, refusals_of(folder, "picture-1"):
+        with private_folder() as folder, refusals_of(folder, "image-1"):
             upload = store(form.file, folder, number=1)
             source = upload.open(None, self.limits.pixels)
-            pictures = []
-            for image in source.pictures(form.frame, form.count):
-                pictures.append(picture_text(image))
+            images = []
+            for image in source.images(form.frame, form.count):
+                images.append(image_text(image))
                 shape = image.shape
-                self._check(sum(map(len, pictures)), deadline)
-            if not pictures:
-                raise _no_frame("picture-1", form.frame)
+                self._check(sum(map(len, images)), deadline)
+            if not images:
+                raise _no_frame("image-1", form.frame)
             return {
                 "kind": upload.kind.name,
                 "frames": source.frames,
                 "fps": source.fps,
                 "frame": form.frame,
                 "shape": list(shape),
-                "ended": len(pictures) < form.count or form.frame + form.count >= source.frames,
-                "pictures": pictures,
+                "ended": len(images) < form.count or form.frame + form.count >= source.frames,
+                "images": images,
             }
 
     def _image(self, sent: UploadFile, folder: Path, *, frame: int, mm: float | None) -> Image:
         """One frame of a file, to be called inside `refusals_of`."""
         source = store(sent, folder, number=1).open(mm, self.limits.pixels)
-        for image in source.pictures(frame, 1):
+        for image in source.images(frame, 1):
             return image
-        raise _no_frame("picture-1", frame)
+        raise _no_frame("image-1", frame)
 
     def measure(self, form: MeasureForm, deadline: Deadline) -> dict[str, Any]:
         """Lesions of a drawing.
@@ -173,9 +173,9 @@ class Service:
         Raises:
             Refused: There is no drawing, or nothing to measure it on, or one that cannot be used.
         """
-        drawing = Drawn.of(form)
+        drawing = Annotations.of(form)
         if drawing is None:
-            raise Refused(422, "no drawing was sent", "it is what is measured", "Send a mask")
+            raise HttpError(422, "no drawing was sent", "it is what is measured", "Send a mask")
         with private_folder() as folder, refusals_of(folder, "the drawing"):
             if form.file is not None:
                 image = self._image(form.file, folder, frame=form.frame, mm=form.spacing_mm)
@@ -193,10 +193,10 @@ class Service:
             or form.columns is None
             or form.rows * form.columns > self.limits.pixels
         ):
-            raise Refused(
+            raise HttpError(
                 422,
                 "nothing to measure the drawing on",
-                f"it needs a picture, or rows and columns of at most {self.limits.pixels} pixels",
+                f"it needs an image, or rows and columns of at most {self.limits.pixels} pixels",
                 "Send a file, or rows and columns",
             )
         spacing = None if form.spacing_mm is None else Spacing.square(form.spacing_mm)
@@ -204,18 +204,18 @@ class Service:
 
     def export(self, kind: str, form: ExportForm, *, deadline: Deadline) -> bytes:
         """A file of the result, or of what a person made of it."""
-        drawing = Drawn.of(form)
-        with private_folder() as folder, refusals_of(folder, "picture-1"):
+        drawing = Annotations.of(form)
+        with private_folder() as folder, refusals_of(folder, "image-1"):
             image = self._image(form.file, folder, frame=form.frame, mm=form.spacing_mm)
             result = self.segment(image) if drawing is None else self._drawn(image, drawing, folder)
             deadline.check()
-            exported = Exported(result, "picture-1", form.frame, drawing is not None)
+            exported = Exported(result, "image-1", form.frame, drawing is not None)
             content = EXPORTS[kind].content(exported)
             if form.kept is not None and kind == "correction":
                 self.keeper.correction(form.kept, content, frame=form.frame)
         return content
 
-    def _drawn(self, image: Image, drawing: Drawn, folder: Path) -> Result:
+    def _drawn(self, image: Image, drawing: Annotations, folder: Path) -> Result:
         mask = drawing.pixels(image.shape, folder)
         empty = np.zeros(image.shape, bool)
         bare = Result(
@@ -224,5 +224,5 @@ class Service:
         return corrected(bare, mask)
 
 
-def _no_frame(name: str, frame: int) -> Refused:
-    return Refused(422, f"{name} has no frame {frame}", "it ends before", "Give a smaller frame")
+def _no_frame(name: str, frame: int) -> HttpError:
+    return HttpError(422, f"{name} has no frame {frame}", "it ends before", "Give a smaller frame")

@@ -17,8 +17,8 @@ class Limits:
 
     Args:
         upload_mb: Greatest body of a request, in MiB.
-        pixels: Most pixels of one picture or frame.
-        files: Most pictures of one request.
+        pixels: Most pixels of one image or frame.
+        files: Most images of one request.
         frames: Most frames that one request may ask for.
         requests: Requests that are taken at once; others are asked to come again (429).
         workers: Requests that are worked on at once; the others taken wait.
@@ -58,7 +58,7 @@ class Settings:
         limits: Its bounds.
         token: What a caller must show; None where none is asked for.
         hosts: Names under which it is called, besides those of the loopback.
-        keep: Folder in which pictures and results are kept; None to keep nothing.
+        keep: Folder in which images and results are kept; None to keep nothing.
 
     Raises:
         UsageError: A token that can be guessed.

@@ -1,4 +1,4 @@
-"""What was uploaded, as frames: a picture, a file of pages, DICOM or a video."""
+"""What was uploaded, as frames: an image, a file of pages, DICOM or a video."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Protocol
 
 from PIL import Image as PilImage
 
-from suraksha.core import Image, Spacing
 from suraksha.errors import InputError
-from suraksha.imaging.dicom import DicomFile
-from suraksha.imaging.read import DECODER_ERRORS, FORMATS, read_image
-from suraksha.imaging.video import FrameSource, opencv
-from suraksha.web.refusals import Refused
+from suraksha.io.dicom import DicomFile
+from suraksha.io.images import DECODER_ERRORS, FORMATS, read_image
+from suraksha.io.video import FrameSource, opencv
+from suraksha.types import Image, Spacing
+from suraksha.web.errors import HttpError
 
-PICTURE, DICOM, VIDEO = "picture", "dicom", "video"
+IMAGE, DICOM, VIDEO = "image", "dicom", "video"
 MAX_CLIP_FRAMES = 20_000
 HEAD_BYTES = 132
 
@@ -27,7 +27,7 @@ class Kind:
     """A kind of file that is taken.
 
     Args:
-        name: What is done with it: ``picture``, ``dicom`` or ``video``.
+        name: What is done with it: ``image``, ``dicom`` or ``video``.
         suffix: What our own name of it ends in.
         offset: Where its mark stands.
         mark: The bytes by which it is known.
@@ -40,11 +40,11 @@ class Kind:
 
 
 KINDS = (
-    Kind(PICTURE, ".png", 0, b"\x89PNG\r\n\x1a\n"),
-    Kind(PICTURE, ".jpg", 0, b"\xff\xd8\xff"),
-    Kind(PICTURE, ".bmp", 0, b"BM"),
-    Kind(PICTURE, ".tif", 0, b"II*\0"),
-    Kind(PICTURE, ".tif", 0, b"MM\0*"),
+    Kind(IMAGE, ".png", 0, b"\x89PNG\r\n\x1a\n"),
+    Kind(IMAGE, ".jpg", 0, b"\xff\xd8\xff"),
+    Kind(IMAGE, ".bmp", 0, b"BM"),
+    Kind(IMAGE, ".tif", 0, b"II*\0"),
+    Kind(IMAGE, ".tif", 0, b"MM\0*"),
     Kind(DICOM, ".dcm", 128, b"DICM"),
     Kind(VIDEO, ".mp4", 4, b"ftyp"),
     Kind(VIDEO, ".avi", 8, b"AVI "),
@@ -63,7 +63,7 @@ class Source(Protocol):
     def fps(self) -> float | None:
         """Frames a second, where it tells."""
 
-    def pictures(self, first: int, count: int) -> Iterator[Image]:
+    def images(self, first: int, count: int) -> Iterator[Image]:
         """Frames from ``first`` on; fewer where it ends."""
 
 
@@ -77,7 +77,9 @@ def kind_of(head: bytes, name: str) -> Kind:
         if head[kind.offset : kind.offset + len(kind.mark)] == kind.mark:
             return kind
     why = "it is empty" if not head else "its first bytes are of no known kind"
-    raise Refused(415, f"{name} is not taken", why, "Send PNG, JPEG, TIFF, BMP, DICOM, MP4 or AVI")
+    raise HttpError(
+        415, f"{name} is not taken", why, "Send PNG, JPEG, TIFF, BMP, DICOM, MP4 or AVI"
+    )
 
 
 def open_source(path: Path, kind: Kind, *, spacing: Spacing | None, pixels: int) -> Source:
@@ -94,13 +96,13 @@ def open_source(path: Path, kind: Kind, *, spacing: Spacing | None, pixels: int)
         InputError: A file that cannot be used.
     """
     made: _Still | _Dicom | _Clip
-    if kind.name == PICTURE:
+    if kind.name == IMAGE:
         made = _Still(path, spacing)
     else:
         made = _Dicom(path, spacing) if kind.name == DICOM else _Clip(path, spacing)
     rows, columns = made.shape
     if rows * columns > pixels:
-        raise Refused(
+        raise HttpError(
             413,
             f"{path.stem} is too large",
             f"it has {columns} x {rows} pixels, and this server takes {pixels} in all",
@@ -110,20 +112,20 @@ def open_source(path: Path, kind: Kind, *, spacing: Spacing | None, pixels: int)
 
 
 class _Still:
-    """A picture, or a TIFF of several pages."""
+    """An image, or a TIFF of several pages."""
 
     fps = None
 
     def __init__(self, path: Path, spacing: Spacing | None) -> None:
         self._path, self._spacing = path, spacing
         try:
-            with PilImage.open(path, formats=FORMATS) as picture:
-                self.shape = picture.size[::-1]
-                self.frames = int(getattr(picture, "n_frames", 1))
+            with PilImage.open(path, formats=FORMATS) as image:
+                self.shape = image.size[::-1]
+                self.frames = int(getattr(image, "n_frames", 1))
         except DECODER_ERRORS:  # the reader says what is wrong
             self.shape, self.frames = (0, 0), 1
 
-    def pictures(self, first: int, count: int) -> Iterator[Image]:
+    def images(self, first: int, count: int) -> Iterator[Image]:
         for frame in range(first, min(first + count, self.frames)):
             yield read_image(self._path, frame=frame, spacing=self._spacing)
 
@@ -136,7 +138,7 @@ class _Dicom:
         self.frames, self.fps = self._file.frames, self._file.fps
         self.shape = int(self._file.header.Rows), int(self._file.header.Columns)
 
-    def pictures(self, first: int, count: int) -> Iterator[Image]:
+    def images(self, first: int, count: int) -> Iterator[Image]:
         for frame in range(first, min(first + count, self.frames)):
             yield self._file.image(frame)
 
@@ -168,7 +170,7 @@ class _Clip:
         self.frames = int(min(max(told[2], 1), MAX_CLIP_FRAMES))
         self.fps: float | None = told[3] if 0.1 <= told[3] <= 1000 else None
 
-    def pictures(self, first: int, count: int) -> Iterator[Image]:
+    def images(self, first: int, count: int) -> Iterator[Image]:
         with FrameSource(self._path, spacing=self._spacing) as frames:
             for frame in islice(frames, first, first + count):
                 if frame.image is None:

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from fastapi import UploadFile
 
-from suraksha.core import Spacing
 from suraksha.errors import SurakshaError
-from suraksha.web.refusals import told
+from suraksha.types import Spacing
+from suraksha.web.errors import told
 from suraksha.web.sources import HEAD_BYTES, Kind, Source, kind_of, open_source
 
 
@@ -22,7 +22,7 @@ class Upload:
     """One file of a request.
 
     Args:
-        name: Our own name of it, ``picture-1``.
+        name: Our own name of it, ``image-1``.
         path: Where it lies while the request lasts.
         kind: What it is.
     """
@@ -50,7 +50,7 @@ def store(sent: UploadFile, folder: Path, *, number: int) -> Upload:
     Raises:
         Refused: It is of no kind that is taken.
     """
-    name = f"picture-{number}"
+    name = f"image-{number}"
     sent.file.seek(0)
     kind = kind_of(sent.file.read(HEAD_BYTES), name)
     sent.file.seek(0)
@@ -62,7 +62,7 @@ def store(sent: UploadFile, folder: Path, *, number: int) -> Upload:
 
 @contextmanager
 def refusals_of(folder: Path, name: str) -> Iterator[None]:
-    """Tell every failure on one picture as a `Refused` that names no path."""
+    """Tell every failure on one image as a `HttpError` that names no path."""
     try:
         yield
     except (SurakshaError, OSError, MemoryError) as error:

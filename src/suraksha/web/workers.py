@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from suraksha.web.refusals import Refused
+from suraksha.web.errors import HttpError
 from suraksha.web.settings import Limits
 
 T = TypeVar("T")
@@ -36,12 +36,12 @@ class Deadline:
             raise _too_long(self.seconds)
 
 
-def _too_long(seconds: float) -> Refused:
-    return Refused(
+def _too_long(seconds: float) -> HttpError:
+    return HttpError(
         503,
         "the answer took too long",
         f"it was not there after {seconds:.0f} s",
-        "Send fewer or smaller pictures, or try again later",
+        "Send fewer or smaller images, or try again later",
         retry_s=5,
     )
 

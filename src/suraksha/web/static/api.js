@@ -43,7 +43,7 @@ function form(fields) {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one instanceof Blob) body.append(name, one, "picture"); // the file's own name stays here
+      if (one instanceof Blob) body.append(name, one, "image"); // the file's own name stays here
       else if (one !== undefined && one !== null && one !== "") body.append(name, one);
     }
   }

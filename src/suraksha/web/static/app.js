@@ -76,7 +76,7 @@ function showAll() {
   showLesions(at, picked, (n) => { picked = n; showAll(); });
   showCases(cases, open, openCase);
   byId("empty").hidden = Boolean(open);
-  byId("view").setAttribute("aria-label", open ? `Ultrasound picture ${open.name}. ${at ? summary(at) : ""}` : "Ultrasound picture");
+  byId("view").setAttribute("aria-label", open ? `Ultrasound image ${open.name}. ${at ? summary(at) : ""}` : "Ultrasound image");
   if (open?.problem) complain("");
   levels();
   buttons();
@@ -95,8 +95,8 @@ async function showFrame(frame) {
   if (!open) return;
   open.frame = frame;
   cine.told(open);
-  const blob = open.pictures[frame];
-  if (blob) await view.setPicture(blob, true);
+  const blob = open.images[frame];
+  if (blob) await view.setImage(blob, true);
   if (view.heatMap) await view.setHeat(null); // that of another frame
   showAll();
 }
@@ -113,7 +113,7 @@ async function settle() {
 async function afterAnswer(one) {
   const at = one.current;
   if (!at) { showAll(); return; }
-  await view.setPicture(one.pictures[one.frame], true);
+  await view.setImage(one.images[one.frame], true);
   showMaps(one.maps, byId("map").value);
   await showHeat();
   showAll();
@@ -244,7 +244,7 @@ async function start() {
   const about = await working(api.about);
   if (!about) return;
   byId("bundle").textContent = byId("stamp").textContent = about.bundle;
-  if (about.keeps) byId("privacy").textContent = "PNG, JPEG, TIFF, DICOM or a video. This server was told to keep pictures and results.";
-  byId("about").textContent = `${about.intended_use} Suraksha ${about.version}, network ${about.model_sha256.slice(0, 12)}. ${about.keeps ? "This server KEEPS pictures and results." : "Nothing is kept on the server."}`;
+  if (about.keeps) byId("privacy").textContent = "PNG, JPEG, TIFF, DICOM or a video. This server was told to keep images and results.";
+  byId("about").textContent = `${about.intended_use} Suraksha ${about.version}, network ${about.model_sha256.slice(0, 12)}. ${about.keeps ? "This server KEEPS images and results." : "Nothing is kept on the server."}`;
 }
 start();

@@ -1,4 +1,4 @@
-// The pictures that are open: their frames, what was found in each, and what a person made of it.
+// The images that are open: their frames, what was found in each, and what a person made of it.
 
 import * as api from "./api.js";
 import { Mask } from "./mask.js";
@@ -14,7 +14,7 @@ export class Case {
     this.frames = 1;
     this.fps = null;
     this.frame = 0;
-    this.pictures = []; // PNG of each frame, as they come
+    this.images = []; // PNG of each frame, as they come
     this.found = new Map(); // frame -> {record, mask, contours, lesions, calipers, kept}
     this.spacing = "";
     this.maps = []; // names of the attention maps
@@ -26,13 +26,13 @@ export class Case {
 
   // A frame of a video is sent by itself; the other kinds are sent whole, with the frame's number.
   sent(frame = this.frame) {
-    const alone = this.kind === "video" && this.pictures[frame];
-    return alone ? { file: this.pictures[frame], frame: 0 } : { file: this.file, frame };
+    const alone = this.kind === "video" && this.images[frame];
+    return alone ? { file: this.images[frame], frame: 0 } : { file: this.file, frame };
   }
 
   async segment(frame = this.frame, attention = true) {
     const { file, frame: number } = this.sent(frame);
-    const parts = ["picture", "mask", ...(attention ? ["attention"] : [])];
+    const parts = ["image", "mask", ...(attention ? ["attention"] : [])];
     const answer = await api.segment({ files: file, frame: number, spacing_mm: this.spacing, parts });
     const [record] = answer.results;
     if (!this.kind) [this.kind, this.frames, this.fps] = [record.kind, record.frames, record.fps];
@@ -41,12 +41,12 @@ export class Case {
   }
 
   async keep(frame, record, kept) {
-    this.pictures[frame] ??= api.pngBlob(record.picture_png);
+    this.images[frame] ??= api.pngBlob(record.image_png);
     const mask = await Mask.fromPng(api.pngBlob(record.mask_png));
     const calipers = this.found.get(frame)?.calipers ?? [];
     const { contours, lesions } = record;
     if (record.attention) this.maps = Object.keys(record.attention.maps);
-    delete record.picture_png;
+    delete record.image_png;
     delete record.mask_png;
     this.found.set(frame, { record, mask, contours, lesions, calipers, kept, own: { contours: contours.slice(), lesions } });
   }
@@ -62,11 +62,11 @@ export class Case {
   async load(told) {
     for (let frame = 0; frame < this.frames; frame += CHUNK) {
       const answer = await api.frames({ file: this.file, frame, count: CHUNK }).catch((problem) => {
-        if (problem.status === 422 && frame) return { pictures: [], ended: true };
+        if (problem.status === 422 && frame) return { images: [], ended: true };
         throw problem;
       });
-      answer.pictures.forEach((text, n) => (this.pictures[frame + n] ??= api.pngBlob(text)));
-      if (answer.ended) this.frames = Math.max(frame + answer.pictures.length, 1);
+      answer.images.forEach((text, n) => (this.images[frame + n] ??= api.pngBlob(text)));
+      if (answer.ended) this.frames = Math.max(frame + answer.images.length, 1);
       told(Math.min(frame + CHUNK, this.frames));
     }
   }

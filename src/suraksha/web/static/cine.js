@@ -53,7 +53,7 @@ export class Cine {
     byId("play").setAttribute("aria-pressed", "true");
     const next = () => {
       const one = this.case, frame = (one.frame + 1) % one.frames;
-      if (one.pictures[frame]) this.go(frame);
+      if (one.images[frame]) this.go(frame);
       this.timer = setTimeout(next, 1000 / Math.max(Number(byId("fps").value) || 25, 1));
     };
     this.timer = setTimeout(next, 0);

@@ -18,13 +18,13 @@ export class Keys {
       "?": act["help-open"],
     };
     document.addEventListener("keydown", (event) => {
-      const onPicture = event.target === view.canvas;
+      const onImage = event.target === view.canvas;
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
         if (event.target.matches("input[type=number], input[type=password]")) return;
         event.preventDefault();
         press(event.shiftKey ? "redo" : "undo");
       } else if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-      else if (onPicture && tools.key(event)) event.preventDefault();
+      else if (onImage && tools.key(event)) event.preventDefault();
       else if (byId("letters").checked && this.free(event)) this.single(event);
     });
   }

@@ -20,9 +20,9 @@ export class Mask {
   }
 
   static async fromPng(blob) {
-    const picture = await createImageBitmap(blob);
-    const mask = new Mask(picture.height, picture.width);
-    mask.pen.drawImage(picture, 0, 0);
+    const image = await createImageBitmap(blob);
+    const mask = new Mask(image.height, image.width);
+    mask.pen.drawImage(image, 0, 0);
     const data = mask.pen.getImageData(0, 0, mask.columns, mask.rows);
     for (let n = 0; n < data.data.length; n += 4) data.data[n + 3] = data.data[n] >= 128 ? 255 : 0;
     mask.pen.putImageData(data, 0, 0);

@@ -1,4 +1,4 @@
-// The column beside the picture: pictures, lesions and what is said of them.
+// The column beside the image: images, lesions and what is said of them.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -45,7 +45,7 @@ export function showLesions(at, picked, pick) {
   });
   replace(byId("lesions"), rows);
   byId("none").hidden = rows.length > 0;
-  byId("none").textContent = at ? (at.mask.edited ? "No lesion is drawn." : "No lesion found.") : "No picture is open.";
+  byId("none").textContent = at ? (at.mask.edited ? "No lesion is drawn." : "No lesion found.") : "No image is open.";
   showDetails(at?.lesions[picked]);
   showOrigin(at);
 }

@@ -1,4 +1,4 @@
-// What a pointer or the keyboard does to the picture. One press, drag and let go for both.
+// What a pointer or the keyboard does to the image. One press, drag and let go for both.
 
 const REACH = 16; // pixels of the screen within which a contour is taken hold of
 const SOFT = 0.09; // share of a contour that follows to either side of the dragged point
@@ -93,13 +93,13 @@ export class Tools {
   }
 
   hover(place) {
-    if (this.view.brush) { this.view.cursor = place && this.view.toPicture(place); this.view.draw(); }
+    if (this.view.brush) { this.view.cursor = place && this.view.toImage(place); this.view.draw(); }
     else if (!this.keyed) this.view.cursor = null;
-    this.host.moved(place && this.view.toPicture(place));
+    this.host.moved(place && this.view.toImage(place));
   }
 
   press(place, tool = this.name) {
-    const at = this.view.toPicture(place), mask = this.host.mask(), content = this.host.content();
+    const at = this.view.toImage(place), mask = this.host.mask(), content = this.host.content();
     const pressed = { tool, start: place, last: place, at, window: { ...this.view.window } };
     if (tool === "caliper") {
       pressed.caliper = { ends: [at, at], text: "" };
@@ -119,7 +119,7 @@ export class Tools {
 
   drag(place) {
     const { tool, start, last, at, window, caliper, hold } = this.pressed, view = this.view;
-    const ratio = view.ratio || 1, now = view.toPicture(place);
+    const ratio = view.ratio || 1, now = view.toImage(place);
     if (tool === "pan") view.move(place[0] - last[0], place[1] - last[1]);
     else if (tool === "window") {
       view.setWindow(window.width + (place[0] - start[0]) / ratio, window.level - (place[1] - start[1]) / (2 * ratio));
@@ -130,7 +130,7 @@ export class Tools {
     } else if (tool === "contour") {
       const by = [now[0] - at[0], now[1] - at[1]];
       this.host.content().moved = { index: hold.index, points: bent(hold.before, hold.point, by) };
-    } else this.host.mask().paint(view.toPicture(last), now, this.radius, tool === "erase");
+    } else this.host.mask().paint(view.toImage(last), now, this.radius, tool === "erase");
     this.pressed.last = place;
     view.draw();
   }
@@ -167,7 +167,7 @@ export class Tools {
     this.view.draw();
   }
 
-  // Arrow keys and Enter on the picture; whether the key was of use.
+  // Arrow keys and Enter on the image; whether the key was of use.
   key(event) {
     const step = event.shiftKey ? 10 : 1, view = this.view;
     const way = { ArrowUp: [-step, 0], ArrowDown: [step, 0], ArrowLeft: [0, -step], ArrowRight: [0, step] }[event.key];

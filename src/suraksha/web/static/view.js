@@ -1,9 +1,9 @@
-// Draws a picture with all that lies over it, and turns places on the screen into [row, col].
+// Draws an image with all that lies over it, and turns places on the screen into [row, col].
 
 import { trace } from "./mask.js";
 
 const TINT = "#f0a81c", AXES = "#6cc0f5", CALIPER = "#7ee0a8";
-// as suraksha.imaging.heat: dark blue over red to yellow
+// as suraksha.reporting.attention: dark blue over red to yellow
 const HEAT = [[10, 10, 60], [110, 20, 110], [210, 50, 60], [250, 150, 30], [255, 250, 140]];
 
 function heatColour(value) {
@@ -19,7 +19,7 @@ export class View {
     this.show = { opacity: 0.22, contours: true, axes: true, heat: 0.55, all: true };
     this.window = { width: 255, level: 127.5 };
     this.scale = 1;
-    this.offset = [0, 0]; // where the picture's corner lies: x, y
+    this.offset = [0, 0]; // where the image's corner lies: x, y
     this.cursor = null;
     this.brush = null; // radius of what is painted with
     this.due = false;
@@ -39,13 +39,13 @@ export class View {
   }
 
   // content: {mask, contours, lesions, calipers, moved, handles}
-  async setPicture(blob, keep = false) {
-    const picture = await createImageBitmap(blob);
-    const same = this.columns === picture.width && this.rows === picture.height;
-    [this.columns, this.rows] = [picture.width, picture.height];
+  async setImage(blob, keep = false) {
+    const image = await createImageBitmap(blob);
+    const same = this.columns === image.width && this.rows === image.height;
+    [this.columns, this.rows] = [image.width, image.height];
     const canvas = new OffscreenCanvas(this.columns, this.rows);
     const pen = canvas.getContext("2d", { willReadFrequently: true });
-    pen.drawImage(picture, 0, 0);
+    pen.drawImage(image, 0, 0);
     this.source = pen.getImageData(0, 0, this.columns, this.rows);
     this.base = canvas;
     this.basePen = pen;
@@ -83,11 +83,11 @@ export class View {
   async setHeat(blob, box) {
     this.heatMap = null;
     if (blob) {
-      const picture = await createImageBitmap(blob);
-      const canvas = new OffscreenCanvas(picture.width, picture.height);
+      const image = await createImageBitmap(blob);
+      const canvas = new OffscreenCanvas(image.width, image.height);
       const pen = canvas.getContext("2d");
-      pen.drawImage(picture, 0, 0);
-      const data = pen.getImageData(0, 0, picture.width, picture.height);
+      pen.drawImage(image, 0, 0);
+      const data = pen.getImageData(0, 0, image.width, image.height);
       for (let n = 0; n < data.data.length; n += 4) data.data.set(heatColour(data.data[n]), n);
       pen.putImageData(data, 0, 0);
       this.heatMap = { canvas, box };
@@ -124,7 +124,7 @@ export class View {
     return [(event.clientX - box.left) * this.ratio, (event.clientY - box.top) * this.ratio];
   }
 
-  toPicture([x, y]) { return [(y - this.offset[1]) / this.scale, (x - this.offset[0]) / this.scale]; }
+  toImage([x, y]) { return [(y - this.offset[1]) / this.scale, (x - this.offset[0]) / this.scale]; }
   toScreen([row, col]) { return [col * this.scale + this.offset[0], row * this.scale + this.offset[1]]; }
 
   draw() {

@@ -1,1 +1,0 @@
-"""Data sets: found, checked, split and packed for training. Needs no torch but the loaders."""

@@ -1,0 +1,162 @@
+"""Augmentation on the batch: geometry and grey with kornia, ultrasound with our own."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import torch
+from kornia.augmentation import (
+    AugmentationSequential,
+    RandomAffine,
+    RandomBrightness,
+    RandomContrast,
+    RandomGamma,
+    RandomGaussianNoise,
+    RandomHorizontalFlip,
+)
+from torch import Tensor, nn
+
+from suraksha.datasets import ultrasound
+from suraksha.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentSpec:
+    """How much a batch is varied; 0 switches a part off.
+
+    Args:
+        flip: Chance of a left-right flip. Up and down are not alike in ultrasound.
+        rotate_degrees: Greatest rotation to either side.
+        translate: Greatest shift, as a fraction of the side.
+        scale: Greatest change of size; 0.2 means 0.8 to 1.25.
+        shear_degrees: Greatest shear.
+        gamma: Greatest change of gamma, the same way.
+        brightness: Greatest shift of brightness, as a fraction of the range.
+        contrast: Greatest change of contrast.
+        noise: Standard deviation of added noise, as a fraction of the range.
+        speckle: Greatest standard deviation of multiplied, correlated noise.
+        gain: Greatest change of a smooth gain curve over depth.
+        attenuation: Greatest rate at which the image darkens with depth.
+        shadow: Chance of a dark band below a random depth.
+        marks: Chance of drawn calipers and text.
+        unmark: Chance that thin bright marks are taken off.
+        paste: Chance that an image without a lesion gets that of another.
+
+    Raises:
+        ModelError: A negative value, a chance above 1 or a change of 1 or more.
+    """
+
+    flip: float = 0.0
+    rotate_degrees: float = 0.0
+    translate: float = 0.0
+    scale: float = 0.0
+    shear_degrees: float = 0.0
+    gamma: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    noise: float = 0.0
+    speckle: float = 0.0
+    gain: float = 0.0
+    attenuation: float = 0.0
+    shadow: float = 0.0
+    marks: float = 0.0
+    unmark: float = 0.0
+    paste: float = 0.0
+
+    def __post_init__(self) -> None:
+        changes = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
+        chances = (self.flip, self.shadow, self.marks, self.unmark, self.paste)
+        if min(astuple(self)) < 0 or max(*changes, self.gain) >= 1 or max(chances) > 1:
+            raise ModelError(
+                f"{self} cannot be used",
+                "values are at least 0, changes stay below 1 and a chance is at most 1",
+                "Correct the [augment] part of the recipe",
+            )
+
+
+def _about_one(change: float) -> tuple[float, float]:
+    return 1 - change, 1 / (1 - change)
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentedBatch:
+    """A batch as the network sees it.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        masks: (N, 1, h, w) in 0..1.
+        source: (N,) int64: the image of the batch whose lesion, and class, each one shows.
+    """
+
+    images: Tensor
+    masks: Tensor
+    source: Tensor
+
+
+class Augmentation(nn.Module):
+    """Varies batches: first whose lesion is where, then geometry and grey, then the scanner's part.
+
+    Args:
+        spec: How much.
+        soft: Whether masks keep values between 0 and 1; else they are cut at 0.5.
+    """
+
+    def __init__(self, spec: AugmentSpec, *, soft: bool = False) -> None:
+        super().__init__()
+        self.spec, self.soft = spec, soft
+        self.kornia = _kornia(spec)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor, masks: Tensor) -> AugmentedBatch:
+        """A varied batch of the same shapes; the input stays as it was.
+
+        Places that come from outside the image are black and no lesion.
+
+        Args:
+            images: (N, C, h, w) in 0..1.
+            masks: (N, 1, h, w) in 0..1.
+        """
+        spec, source = self.spec, torch.arange(len(images), device=images.device)
+        if spec.paste:
+            images, masks, source = ultrasound.copy_paste_lesions(images, masks, chance=spec.paste)
+        if spec.unmark:
+            images = ultrasound.remove_calipers(images, spec.unmark)
+        if self.kornia is not None:
+            images, masks = self.kornia(images, masks)
+        for part, amount in (
+            (ultrasound.gain, spec.gain),
+            (ultrasound.attenuation, spec.attenuation),
+            (ultrasound.shadow, spec.shadow),
+            (ultrasound.speckle, spec.speckle),
+            (ultrasound.draw_calipers, spec.marks),
+        ):
+            if amount:
+                images = part(images, amount)
+        masks = masks.clamp(0, 1) if self.soft else (masks >= 0.5).to(masks.dtype)
+        return AugmentedBatch(images.clamp(0, 1), masks, source)
+
+
+def _kornia(spec: AugmentSpec) -> nn.Module | None:
+    """Geometry and grey, or None where nothing of it is switched on."""
+    parts: list[nn.Module] = []
+    if spec.flip:
+        parts.append(RandomHorizontalFlip(p=spec.flip))
+    if spec.rotate_degrees or spec.translate or spec.scale or spec.shear_degrees:
+        parts.append(
+            RandomAffine(
+                degrees=spec.rotate_degrees,
+                translate=(spec.translate, spec.translate),
+                scale=_about_one(spec.scale),
+                shear=spec.shear_degrees,
+                p=0.8,
+            )
+        )
+    if spec.gamma:
+        parts.append(RandomGamma(gamma=_about_one(spec.gamma), p=0.5))
+    if spec.brightness:
+        parts.append(RandomBrightness((1 - spec.brightness, 1 + spec.brightness), p=0.5))
+    if spec.contrast:
+        parts.append(RandomContrast(_about_one(spec.contrast), p=0.5))
+    if spec.noise:
+        parts.append(RandomGaussianNoise(std=spec.noise, p=0.3))
+    return AugmentationSequential(*parts, data_keys=["input", "mask"]) if parts else None

@@ -1,0 +1,324 @@
+"""A packed data set: every image and mask at one size, memory-mapped and checked by hash.
+
+The folder holds ``images.npy`` ((N, h, w) or (N, h, w, 3) uint8), ``masks.npy`` ((N, h, ceil(w/8))
+uint8, rows of bits) and ``index.json``. It alone suffices to train on another machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suraksha.datasets.catalogue import DatasetSpec
+from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.hashes import (
+    canonical_json,
+    file_sha256,
+    image_sha256,
+    mask_sha256,
+    record_sha256,
+)
+from suraksha.datasets.layouts import Case, Progress, locate
+from suraksha.datasets.names import listing
+from suraksha.datasets.phash import fingerprint, group_names, near_duplicates
+from suraksha.datasets.readers import find_cases, load_case
+from suraksha.errors import DataError, ModelError
+from suraksha.files import beside, lock, sweep, write_bytes
+from suraksha.preprocessing import Preparation, resize_image, resize_mask
+from suraksha.types import Image
+
+FORMAT = 1
+# how long to wait while another process packs the same cache
+PATIENCE_S = 600.0
+IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheItem:
+    """What a cache knows of one image besides its pixels.
+
+    Args:
+        name: The image's name.
+        label: Its class.
+        normal: Whether its class shows no lesion.
+        group: Its group: of the shipped table for BUSI, of the description's groups file, or of
+            the near-duplicates that the audit finds.
+        image_sha256: Hash of the image's own pixels, before any resizing.
+        mask_sha256: Hash of its mask, before any resizing.
+        height: Rows of the image itself.
+        width: Columns of the image itself.
+        consistent: False where the shipped table says that a twin contradicts it.
+    """
+
+    name: str
+    label: str
+    normal: bool
+    group: str
+    image_sha256: str
+    mask_sha256: str
+    height: int
+    width: int
+    consistent: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cache:
+    """An open cache.
+
+    Args:
+        folder: Where it lies.
+        dataset: The data set's name.
+        preparation: How its images were resized and are to be normalised.
+        items: Its images, in the order of the arrays.
+        images: (N, h, w) or (N, h, w, 3) uint8, read-only, memory-mapped.
+        packed_masks: (N, h, ceil(w / 8)) uint8, read-only, memory-mapped.
+        sha256: The cache's identity, which covers all of its content.
+    """
+
+    folder: Path
+    dataset: str
+    preparation: Preparation
+    items: tuple[CacheItem, ...]
+    images: NDArray[np.uint8]
+    packed_masks: NDArray[np.uint8]
+    sha256: str
+
+    @property
+    def truth_sha256(self) -> str:
+        """A hash of the images, masks and classes as the data set has them, at any size."""
+        known = [[i.name, i.label, i.image_sha256, i.mask_sha256] for i in self.items]
+        return hashlib.sha256(canonical_json({"items": sorted(known)})).hexdigest()
+
+    def masks(self) -> NDArray[np.bool_]:
+        """All masks, (N, h, w) bool, unpacked into memory."""
+        bits = np.unpackbits(self.packed_masks, axis=2, count=self.preparation.width)
+        return bits.view(np.bool_)
+
+    def select(self, names: Sequence[str]) -> NDArray[np.intp]:
+        """The places of images in the arrays, in the order of the names.
+
+        Raises:
+            DataError: A name that the cache does not hold; all of them are given.
+        """
+        place = {item.name: number for number, item in enumerate(self.items)}
+        unknown = [name for name in names if name not in place]
+        if unknown:
+            raise DataError(
+                f"{len(unknown)} images are not in the cache {self.folder}",
+                f"it holds no {listing(unknown, shown=None)}",
+                "Pack the data set that the split was made from",
+            )
+        return np.array([place[name] for name in names], dtype=np.intp)
+
+
+def is_cache(folder: str | Path) -> bool:
+    """Whether a folder claims to be a cache: it has an index. ``open_cache`` checks the claim."""
+    return (Path(folder) / INDEX).is_file()
+
+
+def open_cache(folder: str | Path) -> Cache:
+    """Open a packed data set; every byte of it is checked.
+
+    Raises:
+        DataError: No cache, one of another format, or one that is damaged or was altered.
+    """
+    folder = Path(folder)
+    fix = "Delete the folder and pack the data set again"
+    try:
+        raw = (folder / INDEX).read_bytes()
+        record = json.loads(raw)
+        stated = record.pop("sha256")
+        if record["format"] != FORMAT:
+            raise DataError(
+                f"the cache {folder} has another format", f"this version reads {FORMAT}", fix
+            )
+        if canonical_json({**record, "sha256": stated}) != raw or record_sha256(record) != stated:
+            raise _altered(folder, INDEX)
+        for name in (IMAGES, MASKS):
+            if file_sha256(folder / name) != record["arrays"][name]:
+                raise _altered(folder, name)
+        return Cache(
+            folder=folder,
+            dataset=record["dataset"],
+            preparation=Preparation(**record["preparation"]),
+            items=tuple(CacheItem(**item) for item in record["items"]),
+            images=np.load(folder / IMAGES, mmap_mode="r"),
+            packed_masks=np.load(folder / MASKS, mmap_mode="r"),
+            sha256=stated,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
+        raise DataError(f"{folder} is no cache that can be opened", str(error), fix) from error
+
+
+def _altered(folder: Path, name: str) -> DataError:
+    return DataError(
+        f"the cache {folder} is damaged or was altered",
+        f"the content of {name} does not match its hash",
+        "Delete the folder and pack the data set again",
+    )
+
+
+def pack(
+    root: str | Path,
+    folder: str | Path,
+    *,
+    preparation: Preparation,
+    spec: DatasetSpec | None = None,
+    progress: Progress | None = None,
+) -> Cache:
+    """Pack a data set at one size. An interrupted pack leaves nothing that opens.
+
+    Args:
+        root: The data set's folder.
+        folder: Where the cache is to lie. If the same cache lies there already it is kept.
+        preparation: Size, channels, and the normalisation that training is to use.
+        spec: The data set's description; by default found as ``readers.locate`` says.
+        progress: Wraps the cases while they are read, as ``tqdm`` does.
+
+    Raises:
+        DataError: A data set that is broken, or a folder that holds something else.
+        InputError: An image or mask that cannot be read.
+        BusyError: Another process packs into the folder, and does not end.
+        OSError: A place that cannot be written.
+    """
+    folder = Path(folder)
+    with lock(folder, wait=PATIENCE_S):
+        sweep(folder)
+        _pack(root, folder, preparation, spec, progress)
+    return open_cache(folder)
+
+
+def _pack(
+    root: str | Path,
+    folder: Path,
+    preparation: Preparation,
+    spec: DatasetSpec | None,
+    progress: Progress | None,
+) -> None:
+    present = open_cache(folder) if _is_taken(folder) else None
+    dataset = locate(root, spec)[1].name
+    cases = find_cases(root, spec)
+    if present is not None and (present.preparation, present.dataset) != (preparation, dataset):
+        raise _different(folder, present)
+    part = beside(folder)
+    part.mkdir()
+    try:
+        sha256 = _write(part, cases, dataset, preparation, progress)
+        if present is None:
+            part.rename(folder)
+        elif present.sha256 != sha256:
+            raise _different(folder, present)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_taken(folder: Path) -> bool:
+    return folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+
+
+def _different(folder: Path, present: Cache) -> DataError:
+    size = "x".join(str(number) for number in present.preparation.shape)
+    return DataError(
+        f"the folder {folder} holds another cache",
+        f"it was packed from other content or settings ('{present.dataset}' at {size})",
+        "Choose another folder, or delete this one",
+    )
+
+
+def _write(
+    part: Path,
+    cases: Sequence[Case],
+    dataset: str,
+    preparation: Preparation,
+    progress: Progress | None,
+) -> str:
+    """Write the three files into ``part``, the index last; the cache's hash."""
+    count, (height, width) = len(cases), preparation.shape
+    colour = (3,) if preparation.channels == 3 else ()
+    images = _new_array(part / IMAGES, (count, height, width, *colour))
+    masks = _new_array(part / MASKS, (count, height, (width + 7) // 8))
+    prints = np.empty((count, 256), dtype=np.bool_)
+    facts: list[dict[str, Any]] = []
+    for number, case in enumerate(cases if progress is None else progress(cases)):
+        image, mask = load_case(case)
+        images[number] = resize_image(image, preparation)
+        masks[number] = np.packbits(resize_mask(mask, preparation.shape), axis=1)
+        prints[number] = fingerprint(image)
+        facts.append(facts_of(case, image, mask=mask))
+    images.flush()
+    masks.flush()
+    record = {
+        "format": FORMAT,
+        "dataset": dataset,
+        "preparation": {
+            **asdict(preparation),
+            "mean": float(preparation.mean),
+            "std": float(preparation.std),
+        },
+        "arrays": {name: file_sha256(part / name) for name in (IMAGES, MASKS)},
+        "items": [asdict(item) for item in describe_cases(cases, facts, prints=prints)],
+    }
+    sha256 = record_sha256(record)
+    write_bytes(part / INDEX, canonical_json({**record, "sha256": sha256}))
+    return sha256
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The fields of a ``CacheItem`` that one image and its mask decide."""
+    return {
+        "name": case.name,
+        "label": case.label,
+        "normal": case.normal,
+        "image_sha256": image_sha256(image),
+        "mask_sha256": mask_sha256(mask),
+        "height": image.shape[0],
+        "width": image.shape[1],
+    }
+
+
+def describe_cases(
+    cases: Sequence[Case], facts: Sequence[dict[str, Any]], *, prints: NDArray[np.bool_]
+) -> list[CacheItem]:
+    """What is known of images: the facts, and their groups.
+
+    Groups are a groups file's or the shipped table's where these hold all images, or else the
+    near-duplicates among the images given.
+
+    Args:
+        cases: The images.
+        facts: Their facts, see ``facts_of``.
+        prints: (N, 256) bool, their fingerprints.
+    """
+    table = clean_table()
+    rows = [table.get(fact["name"]) for fact in facts]
+    known = [
+        row
+        if row and (row.image_sha256, row.mask_sha256) == (f["image_sha256"], f["mask_sha256"])
+        else None
+        for row, f in zip(rows, facts, strict=True)
+    ]
+    stated = [
+        case.group or (row.group if row else None) for case, row in zip(cases, known, strict=True)
+    ]
+    computed = group_names([case.name for case in cases], near_duplicates(prints))
+    whole = all(group is not None for group in stated)
+    return [
+        CacheItem(
+            **fact,
+            group=(stated[i] if whole else None) or computed[i],
+            consistent=row.consistent if row else True,
+        )
+        for i, (fact, row) in enumerate(zip(facts, known, strict=True))
+    ]

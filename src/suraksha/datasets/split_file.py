@@ -1,0 +1,118 @@
+"""A split as a value and as a file: three lists of names, and the hash of every image."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suraksha.datasets.hashes import canonical_json, record_sha256
+from suraksha.datasets.names import listing, natural_key
+from suraksha.errors import DataError
+from suraksha.files import write_bytes
+
+FORMAT = 1
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which images train, validate and test.
+
+    Args:
+        protocol: Name of the protocol that made it.
+        parameter: Which of its splits, such as ``"seed=0"``, ``"list=1"`` or ``"fold=0"``.
+        train: Names of the training images, natural-sorted.
+        validation: Names of those that may choose an epoch or a threshold; may be empty.
+        test: Names of those that are only scored, natural-sorted; ``community`` keeps its order.
+        images: SHA-256 of the pixels of every image of the three parts, by name.
+
+    Raises:
+        DataError: A name twice, no training or no test image, or hashes of other images than
+            those of the parts.
+    """
+
+    protocol: str
+    parameter: str
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    images: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        counts = Counter((*self.train, *self.validation, *self.test))
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise unusable(self, f"these images are in it more than once: {listing(twice)}")
+        if not self.train or not self.test:
+            raise unusable(self, "its training part or its test part is empty")
+        odd = sorted(counts.keys() ^ self.images.keys(), key=natural_key)
+        if odd:
+            raise unusable(self, f"its parts and its hashes name different images: {listing(odd)}")
+        object.__setattr__(self, "images", dict(self.images))
+
+    @property
+    def sha256(self) -> str:
+        """The split's identity: SHA-256 of its canonical content."""
+        return record_sha256(self._record())
+
+    def _record(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "protocol": self.protocol,
+            "parameter": self.parameter,
+            **{part: list(getattr(self, part)) for part in PARTS},
+            "images": dict(self.images),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the split as JSON, whole or not at all.
+
+        Raises:
+            OSError: A place that cannot be written.
+        """
+        write_bytes(Path(path), canonical_json({**self._record(), "sha256": self.sha256}))
+
+
+def unusable(split: Split, why: str) -> DataError:
+    """The error of a split that cannot be used, and why."""
+    return DataError(
+        f"the split '{split.protocol} {split.parameter}' cannot be used", why, "Make it again"
+    )
+
+
+def load_split(path: str | Path) -> Split:
+    """Read a split that ``Split.save`` wrote.
+
+    Raises:
+        DataError: A file that cannot be read, is no split, or whose content does not match its
+            hash.
+    """
+    fix = "Make the split again with 'suraksha data split'"
+    try:
+        record = json.loads(Path(path).read_bytes())
+        stated = record.pop("sha256")
+        if record.pop("format") != FORMAT:
+            raise DataError(
+                f"the split {path} has another format", f"this version reads {FORMAT}", fix
+            )
+        parts = {part: tuple(map(str, record.pop(part))) for part in PARTS}
+        hashes = {str(name): str(value) for name, value in record.pop("images").items()}
+        split = Split(
+            protocol=str(record.pop("protocol")),
+            parameter=str(record.pop("parameter")),
+            train=parts["train"],
+            validation=parts["validation"],
+            test=parts["test"],
+            images=hashes,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the split {path} cannot be read", str(error) or "no split", fix
+        ) from error
+    if record or split.sha256 != stated:
+        raise DataError(f"the split {path} was altered", "its content and hash differ", fix)
+    return split

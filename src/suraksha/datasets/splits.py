@@ -1,0 +1,297 @@
+"""Splits: which images train, validate and test, named by hash, and the protocols that make them.
+
+``paper``      lesion images, random 80/20 by class, a seed           (the paper's Table 2)
+``community``  lesion images, the user's own list files                (the public table)
+``clean``      all images, 5 folds, near-duplicate groups kept whole   (what we believe)
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from suraksha.datasets.clean_folds import (
+    FOLDS,
+    CleanRow,
+    HashedItem,
+    Item,
+    check_against_table,
+    clean_table,
+    is_busi,
+)
+from suraksha.datasets.folds import draw_by_class, draw_groups, grouped_folds
+from suraksha.datasets.names import listing, natural_key
+from suraksha.datasets.split_file import Split, load_split, unusable
+from suraksha.errors import DataError, UnknownNameError, UsageError
+
+__all__ = [
+    "PROTOCOLS",
+    "CleanRow",
+    "HashedItem",
+    "Item",
+    "ProtocolSpec",
+    "Split",
+    "clean_split",
+    "clean_table",
+    "community_split",
+    "hold_out",
+    "load_split",
+    "make_split",
+    "paper_split",
+]
+
+TEST_FRACTION = 0.2
+
+
+def _split(
+    items: Iterable[Item], parts: Mapping[str, Iterable[str]], *, protocol: str, parameter: str
+) -> Split:
+    hashes = {item.name: item.image_sha256 for item in items}
+    ordered = {part: tuple(sorted(names, key=natural_key)) for part, names in parts.items()}
+    used = sorted((name for names in ordered.values() for name in names), key=natural_key)
+    return Split(
+        protocol=protocol,
+        parameter=parameter,
+        train=ordered.get("train", ()),
+        validation=ordered.get("validation", ()),
+        test=ordered.get("test", ()),
+        images={name: hashes[name] for name in used},
+    )
+
+
+def paper_split(items: Sequence[Item], *, seed: int) -> Split:
+    """Lesion images, random 80/20 by class; nothing is kept for validation.
+
+    The paper gives no more than "80/20"; near-duplicates fall on both sides, as they would there.
+
+    Args:
+        items: The data set's images; normal ones are left out.
+        seed: Which draw, 0 or above.
+
+    Raises:
+        UsageError: A seed below 0.
+        DataError: Too few images to split.
+    """
+    if seed < 0:
+        raise UsageError(f"seed {seed} cannot be used", "seeds begin at 0", "Give 0, 1 or 2")
+    lesions = [item for item in items if not item.normal]
+    test = draw_by_class(lesions, fraction=TEST_FRACTION, seed=seed)
+    train = {item.name for item in lesions} - test
+    return _split(
+        lesions, {"train": train, "test": test}, protocol="paper", parameter=f"seed={seed}"
+    )
+
+
+def community_split(
+    items: Sequence[Item], *, train_list: str | Path, val_list: str | Path
+) -> Split:
+    """Lesion images by the user's own lists, one name a line; the second list is the test part.
+
+    Args:
+        items: The data set's images; normal ones are left out.
+        train_list: File with the names of the training images.
+        val_list: File with the names of the rest.
+
+    Raises:
+        DataError: A list that cannot be read, a name that is unknown, listed twice or in both
+            lists, or a lesion image in neither. Every such name is given.
+    """
+    lesions = [item for item in items if not item.normal]
+    train, test = _read_list(train_list), _read_list(val_list)
+    listed = Counter([*train, *test])
+    names = {item.name for item in lesions}
+    faults = {
+        "unknown": [name for name in listed if name not in names],
+        "in both lists": sorted(set(train) & set(test), key=natural_key),
+        "twice in a list": [n for n in listed if max(train.count(n), test.count(n)) > 1],
+        "in neither list": sorted(names - listed.keys(), key=natural_key),
+    }
+    told = [f"{kind}: {listing(found, shown=None)}" for kind, found in faults.items() if found]
+    if told:
+        raise DataError(
+            f"the lists {Path(train_list).name} and {Path(val_list).name} do not split the data",
+            "; ".join(told),
+            "Correct the lists: every lesion image stands in one of them, once",
+        )
+    stem = Path(train_list).stem
+    number = re.search(r"\d+$", stem)
+    parameter = f"list={number.group() if number else stem}"
+    split = _split(
+        lesions, {"train": train, "test": test}, protocol="community", parameter=parameter
+    )
+    # its scores are pooled over batches of the list, so the order of the list counts
+    return replace(split, test=tuple(test))
+
+
+def _read_list(path: str | Path) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"the list {path} cannot be read", str(error), "Give a text file with a name per line"
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def clean_split(items: Sequence[HashedItem], *, fold: int, dataset: str | None = None) -> Split:
+    """All images in 5 folds, groups of near-duplicates kept whole; one fold is the test part.
+
+    BUSI has the folds that ship with Suraksha, and must match them by hash; any other data set
+    has folds that are computed from its groups (seed 0).
+
+    Args:
+        items: All images of the data set.
+        fold: Which fold tests, 0..4.
+        dataset: ``"busi"`` or another data set's name; None: BUSI if any image has a name or
+            the pixels of one of BUSI's.
+
+    Raises:
+        UsageError: A fold that is not 0..4.
+        DataError: Images that are not exactly BUSI's, the first few named; or too few groups.
+    """
+    if fold not in range(FOLDS):
+        raise UsageError(
+            f"there is no fold {fold}", f"'clean' has {FOLDS} folds", f"Give 0 to {FOLDS - 1}"
+        )
+    if dataset == "busi" or (dataset is None and is_busi(items)):
+        check_against_table(items)
+        folds = {name: row.fold for name, row in clean_table().items()}
+    else:
+        folds = grouped_folds(items, folds=FOLDS)
+    parts = {
+        "train": [name for name, number in folds.items() if number != fold],
+        "test": [name for name, number in folds.items() if number == fold],
+    }
+    return _split(items, parts, protocol="clean", parameter=f"fold={fold}")
+
+
+def hold_out(split: Split, items: Sequence[Item], *, fraction: float, seed: int) -> Split:
+    """Move a fraction of the training part to validation, whole groups at a time, class by class.
+
+    Args:
+        split: A split without a validation part; the test part stays as it is.
+        items: The data set's images.
+        share: Share of each class to move, between 0 and 1; it is not exceeded.
+        seed: Which draw.
+
+    Raises:
+        UsageError: A share that is not between 0 and 1.
+        DataError: A split that has a validation part, images that are not among the items, or
+            too few groups to hold any out.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(
+            f"a fraction of {fraction} cannot be held out", "it is not between 0 and 1", "Give 0.1"
+        )
+    if split.validation:
+        raise unusable(split, f"it holds out {len(split.validation)} images already")
+    by_name = {item.name: item for item in items}
+    absent = [name for name in split.images if name not in by_name]
+    if absent:
+        raise unusable(split, f"these images of it are not in the data: {listing(absent)}")
+    drawn = draw_groups([by_name[name] for name in split.train], fraction=fraction, seed=seed)
+    if not drawn:
+        raise unusable(split, f"no group is small enough to hold out a fraction of {fraction}")
+    return Split(
+        protocol=split.protocol,
+        parameter=split.parameter,
+        train=tuple(name for name in split.train if name not in drawn),
+        validation=tuple(name for name in split.train if name in drawn),
+        test=split.test,
+        images=split.images,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolSpec:
+    """One protocol.
+
+    Args:
+        name: Its name.
+        number: What its number counts: seed, list or fold.
+        purpose: What it is for, one line.
+        build: Makes the split from (items, number, folder of lists, data set's name).
+    """
+
+    name: str
+    number: str
+    purpose: str
+    build: Callable[[Sequence[HashedItem], int, Path | None, str | None], Split]
+
+
+def _paper(
+    items: Sequence[HashedItem], number: int, lists: Path | None, dataset: str | None
+) -> Split:
+    return paper_split(items, seed=number)
+
+
+def _community(
+    items: Sequence[HashedItem], number: int, lists: Path | None, dataset: str | None
+) -> Split:
+    if lists is None:
+        raise UsageError(
+            "protocol 'community' needs its lists",
+            "they are the user's own files and do not ship with Suraksha",
+            "Give the folder that holds busi_train1.txt and busi_val1.txt",
+        )
+    return community_split(
+        items,
+        train_list=lists / f"busi_train{number}.txt",
+        val_list=lists / f"busi_val{number}.txt",
+    )
+
+
+def _clean(
+    items: Sequence[HashedItem], number: int, lists: Path | None, dataset: str | None
+) -> Split:
+    return clean_split(items, fold=number, dataset=dataset)
+
+
+PROTOCOLS: Mapping[str, ProtocolSpec] = {
+    spec.name: spec
+    for spec in (
+        ProtocolSpec("paper", "seed", "the paper's Table 2, side by side", _paper),
+        ProtocolSpec("community", "list", "the public table of U-Net variants", _community),
+        ProtocolSpec("clean", "fold", "what we believe: no near-duplicate leaks", _clean),
+    )
+}
+
+
+def find_protocol(name: str) -> ProtocolSpec:
+    """A protocol of the table.
+
+    Raises:
+        UnknownNameError: No protocol has that name.
+    """
+    if name not in PROTOCOLS:
+        raise UnknownNameError("protocol", name, PROTOCOLS)
+    return PROTOCOLS[name]
+
+
+def make_split(
+    items: Sequence[HashedItem],
+    *,
+    protocol: str,
+    number: int,
+    lists: str | Path | None = None,
+    dataset: str | None = None,
+) -> Split:
+    """The split of a protocol.
+
+    Args:
+        items: All images of the data set, such as ``cache.items``.
+        protocol: ``paper``, ``community`` or ``clean``.
+        number: Which one: seed, list or fold.
+        lists: For ``community``, the folder of ``busi_train{n}.txt`` and ``busi_val{n}.txt``.
+        dataset: For ``clean``, the data set's name, see ``clean_split``.
+
+    Raises:
+        UnknownNameError: An unknown protocol.
+        UsageError: A number that the protocol does not have, or lists that are not given.
+        DataError: Images or lists that do not match.
+    """
+    folder = None if lists is None else Path(lists)
+    return find_protocol(protocol).build(items, number, folder, dataset)

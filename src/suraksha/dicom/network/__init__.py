@@ -1,0 +1,1 @@
+"""DICOM and DICOMweb services: storage SCP and SCU, queue and worker."""

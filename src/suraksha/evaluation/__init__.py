@@ -1,0 +1,1 @@
+"""Score runs and bundles, fit post-processing and calibration, export bundles."""

@@ -1,0 +1,1 @@
+"""Plans of many runs: execution, reports and timings."""

@@ -1,1 +1,0 @@
-"""Read, prepare and draw pictures; synthetic ones too."""

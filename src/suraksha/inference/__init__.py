@@ -1,0 +1,1 @@
+"""Run a bundle: segmenter, engines, post-processing, calibration, out-of-distribution check."""

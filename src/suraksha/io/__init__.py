@@ -1,0 +1,1 @@
+"""Read images, video frames and DICOM files."""

@@ -1,0 +1,1 @@
+"""Measure the lesions of a mask."""

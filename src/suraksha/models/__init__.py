@@ -1,1 +1,0 @@
-"""The zoo of networks and what they are built from."""

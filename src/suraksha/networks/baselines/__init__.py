@@ -1,0 +1,1 @@
+"""The networks that SURAKSHA is compared with."""

@@ -1,0 +1,108 @@
+"""Networks that are not ours, by the path of their class: ``package.module:Class``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from suraksha.errors import ModelError
+
+# where the class does not say what divides the sides of its input
+DIVISOR = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CustomSpec:
+    """What a network of somebody's own was built from.
+
+    Args:
+        in_channels: Colour channels of the images.
+        options: The further arguments of its class.
+    """
+
+    in_channels: int
+    options: Mapping[str, Any]
+
+
+def custom_class(path: str) -> type[nn.Module]:
+    """The class at ``package.module:Class``.
+
+    Raises:
+        ModelError: No such module or class, or no network.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(
+            f"the network {path} cannot be loaded",
+            str(error),
+            "Give package.module:Class, with its folder in PYTHONPATH",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ModelError(f"{path} is no network", "it is no torch.nn.Module", "Give its class")
+    return found
+
+
+def divisor_of(path: str) -> int:
+    """What divides the sides of the network's input: ``divisor`` of its class, or 32.
+
+    Raises:
+        ModelError: As `custom_class`, or a divisor that is no whole number above 0.
+    """
+    divisor = getattr(custom_class(path), "divisor", DIVISOR)
+    if type(divisor) is not int or divisor < 1:
+        raise ModelError(
+            f"the network {path} has divisor {divisor!r}",
+            "a divisor is a whole number above 0",
+            "Correct the attribute 'divisor' of the class, or leave it out",
+        )
+    return divisor
+
+
+def custom_spec(path: str, *, in_channels: int, options: Mapping[str, Any]) -> CustomSpec:
+    """The spec that `build_custom` builds from.
+
+    Raises:
+        ModelError: As `custom_class`, or arguments that the class does not take.
+    """
+    try:
+        inspect.signature(custom_class(path)).bind(in_channels=in_channels, **options)
+    except TypeError as error:
+        raise ModelError(
+            f"the network {path} cannot be built",
+            f"its class does not take in_channels and the options given: {error}",
+            "Let its __init__ take in_channels and each option by name",
+        ) from error
+    return CustomSpec(in_channels, dict(options))
+
+
+def build_custom(path: str, spec: CustomSpec) -> nn.Module:
+    """Build a network and see that it keeps the contract of the zoo.
+
+    Raises:
+        ModelError: As `custom_spec`, or it does not give (N, 1, H, W) for (N, C, H, W).
+    """
+    custom_spec(path, in_channels=spec.in_channels, options=spec.options)
+    network = custom_class(path)(in_channels=spec.in_channels, **spec.options)
+    side = divisor_of(path)
+    shape = (2, spec.in_channels, 2 * side, 3 * side)
+    training = network.training
+    with torch.no_grad():
+        found = network.eval()(torch.zeros(shape))
+    network.train(training)
+    given = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    if given != (2, 1, *shape[2:]):
+        raise ModelError(
+            f"the network {path} gives {given} for a batch of shape {shape}",
+            "a network gives one tensor of logits, (N, 1, H, W)",
+            "Let forward return that tensor alone",
+        )
+    network.spec = spec  # type: ignore[assignment]
+    return network

@@ -1,0 +1,1 @@
+"""Results as overlays, records, files and model cards."""

@@ -1,0 +1,1 @@
+"""Training configurations, recipes and run folders."""

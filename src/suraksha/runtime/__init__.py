@@ -1,1 +1,0 @@
-"""Bundles, engines and the segmenter: all that the clinic needs, without torch."""

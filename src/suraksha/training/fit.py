@@ -1,0 +1,303 @@
+"""Train a network: config and images in, a finished run out. A killed run goes on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.trainer.states import TrainerStatus
+from torch import Tensor
+from tqdm import tqdm
+
+from suraksha.datasets.cache import Cache, is_cache, open_cache, pack
+from suraksha.datasets.distributed import launched_rank
+from suraksha.datasets.layouts import Case, locate
+from suraksha.datasets.loaders import CacheDataset, classes_of, plain_loader, training_loader
+from suraksha.datasets.splits import Split, hold_out, make_split
+from suraksha.errors import DataError, TrainError
+from suraksha.evaluation.run_validation import write_fits
+from suraksha.evaluation.summaries import read_metrics
+from suraksha.files import lock, write_text
+from suraksha.networks.zoo import load_pretrained
+from suraksha.preprocessing import Preparation
+from suraksha.runs.config import TrainConfig
+from suraksha.runs.folder import FINISHED, Run, device_name, open_run, start_run
+from suraksha.training.callbacks import ProgressBar, RunLog
+from suraksha.training.module import SegmentationModule
+from suraksha.training.soft_labels import soft_targets
+
+# how long a process waits for what the first of them does alone
+PATIENCE_S = 600.0
+
+
+def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) -> Split:
+    """The split that a config asks for.
+
+    Args:
+        config: Protocol, number and validation share.
+        cache: The images.
+        lists: Folder with the ``community`` list files.
+
+    Raises:
+        DataError: The images do not fit the protocol.
+    """
+    data = config.data
+    split = make_split(
+        cache.items,
+        protocol=data.protocol,
+        number=data.number,
+        lists=lists,
+        dataset=cache.dataset,
+    )
+    if data.validation_fraction:
+        split = hold_out(split, cache.items, fraction=data.validation_fraction, seed=config.seed)
+        held = set(split.validation)
+        if all(item.normal for item in cache.items if item.name in held):
+            raise DataError(
+                "the validation part would hold no image with a lesion",
+                f"their groups are larger than a fraction of {data.validation_fraction} of their class",
+                "Raise [data] validation_fraction, or set it to 0 and do without a presence rule",
+            )
+    return split
+
+
+def cache_for(config: TrainConfig, data: str | Path, *, out: Path, progress: bool) -> Cache:
+    """The cache that ``data`` is, or one packed from the data set that it is, under ``out``.
+
+    Raises:
+        DataError: ``data`` is neither, or is broken.
+    """
+    if is_cache(data):
+        return open_cache(data)
+    wanted = config.data
+    colour = "" if wanted.channels == 1 else f"x{wanted.channels}"
+    folder = out / f"cache-{locate(data)[1].name}-{wanted.size}{colour}"
+
+    # mean and std are the recipe's: they do not change what is packed
+    preparation = Preparation(wanted.size, wanted.size, wanted.channels)
+
+    def bar(cases: Sequence[Case]) -> Iterable[Case]:
+        return tqdm(cases, desc="packing", unit="image", disable=not progress)
+
+    return pack(data, folder, preparation=preparation, progress=bar)
+
+
+def train(
+    config: TrainConfig,
+    data: str | Path,
+    *,
+    out: str | Path,
+    lists: Path | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train, or go on training, until the config's last epoch.
+
+    The last epoch's weights are the result (averaged where the recipe says so): no epoch is chosen
+    by its score. Where the split has no validation part, the curves of ``paper`` and ``community``
+    watch the test part, as those protocols do; that of ``clean`` is never looked at.
+
+    Args:
+        config: What to train.
+        data: A cache of the config's size, or a data set, of which one is packed under ``out``.
+        out: The run's folder is made in here, named by recipe, protocol and config hash.
+        lists: Folder with the ``community`` list files.
+        progress: Whether to show a progress bar on stderr.
+
+    On several devices every process that a launcher (``torchrun``, SLURM) started calls this;
+    without one, the processes of this machine are started from here. They share ``data`` and
+    ``out``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        TrainError: The cache is of another size, the network's second output and the recipe or the
+            cache's classes do not fit each other, or the folder belongs to another run.
+        DataError: The images do not fit the protocol.
+        BusyError: Another process trains this run.
+    """
+    out, follows = Path(out), config.train.world > 1 and bool(launched_rank())
+    if follows:
+        _await((out / config.run_name / "config.toml").is_file, config)
+    cache = cache_for(config, data, out=out, progress=progress and not follows)
+    _check_cache(config, cache)
+    if follows:
+        return _follow(config, cache, out)
+    split = split_of(config, cache, lists=lists)
+    with lock(out / config.run_name):
+        run = replace(start_run(out, config, split=split, truth=cache.truth_sha256), config=config)
+        if run.finished is None:
+            _finish(run, cache, progress)
+        return open_run(run.folder)
+
+
+def _follow(config: TrainConfig, cache: Cache, out: Path) -> Run:
+    """Train as one of the processes beside the first, which keeps the run's folder."""
+    run = replace(open_run(out / config.run_name), config=config)
+    if run.finished is None:
+        _fit(run, cache, progress=False)
+        _await((run.folder / FINISHED).is_file, config)
+    return open_run(run.folder)
+
+
+def _await(there: Callable[[], bool], config: TrainConfig) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not there():
+        if time.monotonic() > end:
+            raise TrainError(
+                f"run {config.run_name} has no first process",
+                f"nothing came of it in {PATIENCE_S:.0f} s",
+                "Start all processes with one launcher, and --out in a folder that they share",
+            )
+        time.sleep(0.2)
+
+
+def _check_cache(config: TrainConfig, cache: Cache) -> None:
+    packed, wanted = cache.preparation, config.data.preparation
+    if (packed.shape, packed.channels) != (wanted.shape, wanted.channels):
+        raise TrainError(
+            f"cache {cache.folder} was packed as {cache.preparation}",
+            f"the recipe wants {wanted}",
+            f"Give --size {packed.height}, or the data set itself as --data, or pack another: "
+            f"suraksha data pack ROOT CACHE --size {wanted.height} --channels {wanted.channels}",
+        )
+    check_classes(config, cache)
+
+
+def check_classes(config: TrainConfig, cache: Cache) -> None:
+    """Refuse a second output that is not trained, is not there, or counts other classes.
+
+    Raises:
+        TrainError: It is one of these.
+    """
+    told, weight = config.classes, config.loss.classes
+    if bool(told) != bool(weight):
+        has = f"tells {told} classes" if told else "tells none"
+        raise TrainError(
+            f"[loss] classes = {weight:g} does not fit the network",
+            f"this {config.model.name} {has}, and a second output is there to be trained",
+            "Set [loss] classes = 0 and no [model] options.classes, or both above 0; of the "
+            "networks, suraksha-lite can have a second output",
+        )
+    names = classes_of(cache)
+    if told and told != len(names):
+        raise TrainError(
+            f"[model] options.classes = {told} does not fit the cache {cache.folder}",
+            f"its images have {len(names)}: {', '.join(names)}",
+            f"Set options.classes = {len(names)}",
+        )
+
+
+def _finish(run: Run, cache: Cache, progress: bool) -> None:
+    _fit(run, cache, progress)
+    epochs = read_metrics(run.folder)
+    done = {
+        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
+        "epochs": len(epochs),
+        "device": device_name(),
+        **({} if run.config.train.world == 1 else asdict(run.config.train)),
+        "dataset": cache.dataset,
+        "cache_sha256": cache.sha256,
+    }
+    write_fits(replace(run, finished=done), cache)
+    write_text(run.folder / FINISHED, json.dumps(done, indent=2) + "\n")
+
+
+def _fit(run: Run, cache: Cache, progress: bool) -> None:
+    with warnings.catch_warnings():
+        _quiet_lightning()
+        _train_epochs(run, cache, progress)
+
+
+def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
+    config, split = run.config, run.split
+    pl.seed_everything(config.seed, verbose=False)
+    images = CacheDataset(cache, split.train, soft=soft_targets(config.data, cache, split=split))
+    size, world = config.optim.batch_size // config.train.world, config.train.world
+    batches = training_loader(images, batch_size=size, seed=config.seed, world=world)
+    watched = split.validation or (() if split.protocol == "clean" else split.test)
+    callbacks: list[pl.Callback] = [RunLog(run.folder, config.run_name)]
+    if progress:
+        callbacks.append(ProgressBar(config.run_name))
+    if config.optim.ema_decay:
+        callbacks.append(WeightAveraging(avg_fn=partial(_moving_average, config.optim.ema_decay)))
+    module = SegmentationModule(config, len(batches))
+    checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
+    if config.model.pretrained and checkpoint is None:
+        load_pretrained(module.network)
+    if torch.cuda.is_available():
+        module.network.compile()
+    trainer = _trainer(config, run.folder, callbacks)
+    watch = plain_loader(CacheDataset(cache, watched), batch_size=size) if watched else None
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into an exit and leaves the process deaf to the next one
+        if trainer.state.status != TrainerStatus.INTERRUPTED:
+            raise
+        signal.signal(signal.SIGINT, on_interrupt)
+        raise KeyboardInterrupt from stop
+
+
+def _moving_average(decay: float, mean: Tensor, current: Tensor, count: Tensor) -> Tensor:
+    """An exponential moving average that begins as a plain mean, so that short runs count too.
+
+    The decay after ``count`` steps is ``min(decay, (1 + count) / (10 + count))``.
+    """
+    kept = min(decay, (1 + int(count)) / (10 + int(count)))
+    return kept * mean + (1 - kept) * current  # batch norm's step count is no float
+
+
+def _trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=config.optim.epochs,
+        accelerator="auto",
+        devices=config.train.devices,
+        num_nodes=config.train.nodes,
+        strategy=_strategy(config),
+        use_distributed_sampler=False,
+        sync_batchnorm=torch.cuda.is_available() and config.train.world > 1,
+        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+        gradient_clip_val=config.optim.clip_norm or None,
+        callbacks=callbacks,
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+def _strategy(config: TrainConfig) -> str:
+    if config.train.world == 1:
+        return "auto"
+    if launched_rank() is not None:
+        return "ddp"
+    if config.train.nodes > 1:
+        raise TrainError(
+            f"{config.train.nodes} machines cannot be reached from here",
+            "no launcher started this process",
+            "Start the command on each machine with torchrun or SLURM",
+        )
+    return "ddp_spawn"
+
+
+def _quiet_lightning() -> None:
+    """Leave out advice that does not apply: the images are in memory, workers would only copy."""
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*number of training batches.*")
+    warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""ASGI middleware: access control, body limits and the access log."""

@@ -1,0 +1,202 @@
+"""Running a plan: nothing is done twice, and nothing is lost."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import suraksha
+from suraksha.cli.app import main
+from suraksha.errors import UsageError
+from suraksha.experiments.execution import BenchOptions, bench
+from suraksha.experiments.plan import load_plan
+from suraksha.experiments.status import states
+
+PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "clean"\nnumbers = [0, 1, 2]\n'
+
+
+@pytest.fixture
+def plan(write_plan):
+    return write_plan(PLAN)
+
+
+def times(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*-*/*")}
+
+
+def test_all_is_done_once_and_never_again(plan, counted, tmp_path):
+    told = []
+    options = BenchOptions(log=told.append, progress=False)
+    first = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    assert counted.trained == [0, 1, 2]
+    assert counted.scored == [(n, grid) for n in (0, 1, 2) for grid in ("native", "32x32")]
+    assert counted.packed == [32], "one size is packed once"
+    assert (first.failed, first.report["missing"]) == ({}, [])
+    assert told[0] == "plan plan: 3 runs, 0 finished"
+    assert told[1].startswith("1 of 3: tiny-suraksha-32-clean-0-")
+    assert told[1].endswith("(3 left)"), "nothing is known yet"
+    assert told[3].endswith("(1 left, about 0 h 01 min of training)"), "each took a minute"
+    before = times(tmp_path / "out")
+    again = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    assert counted.trained == [0, 1, 2]
+    assert len(counted.scored) == 6
+    assert times(tmp_path / "out") == before
+    assert again.report == first.report
+    assert told[-1] == "plan plan: 3 runs, 3 finished"
+
+
+def test_a_kill_loses_no_finished_run(plan, counted, tmp_path):
+    counted.fails = {1: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        bench(plan, tmp_path, out=tmp_path / "out")
+    assert [s["state"] for s in states(load_plan(plan), tmp_path / "out")] == [
+        "finished",
+        "begun",
+        "not begun",
+    ]
+    counted.fails = {}
+    done = bench(plan, tmp_path, out=tmp_path / "out")
+    assert counted.trained == [0, 1, 2]
+    assert counted.scored.count((0, "native")) == 1
+    assert done.report["missing"] == []
+
+
+def test_a_kill_between_the_scorings_repeats_only_what_is_missing(plan, counted, tmp_path):
+    counted.fails = {"32x32": KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        bench(plan, tmp_path, out=tmp_path / "out")
+    counted.fails = {}
+    bench(plan, tmp_path, out=tmp_path / "out")
+    assert counted.scored[:3] == [(0, "native"), (0, "32x32"), (1, "native")]
+
+
+@pytest.mark.parametrize("error", [None, OSError("disk full"), RuntimeError("out of memory")])
+def test_a_failure_does_not_stop_the_others(plan, counted, tmp_path, error):
+    counted.fails, told = {1: error or counted.error}, []
+    options = BenchOptions(log=told.append)
+    done = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    assert counted.trained == [0, 2]
+    ((name, why),) = done.failed.items()
+    assert "clean-1" in name
+    assert why == str(error or counted.error)
+    assert done.report["missing"] == [name]
+    assert f"failed: {name}: {why}" in told
+    assert name in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_run_that_was_trained_anew_is_scored_anew(plan, counted, tmp_path):
+    options = BenchOptions(only=("clean:0",))
+    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    (finished,) = (tmp_path / "out").glob("*/finished.json")
+    finished.write_text(json.dumps({"seconds": 61.0, "epochs": 1, "device": "none"}))
+    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    assert counted.scored == [(0, "native"), (0, "32x32")] * 2
+
+
+@pytest.mark.parametrize("name", ["evaluation-native.json", "evaluation-32x32-images.jsonl"])
+def test_a_damaged_evaluation_is_made_again(plan, counted, tmp_path, name):
+    options = BenchOptions(only=("clean:0",))
+    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    (path,) = (tmp_path / "out").glob(f"*/{name}")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:40])
+    done = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    assert (len(counted.scored), counted.trained, done.failed) == (3, [0], {})
+    assert path.read_bytes() == whole
+
+
+def test_only_the_chosen_are_run_and_all_finished_are_reported(plan, counted, tmp_path):
+    bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:2",)))
+    assert counted.trained == [2]
+    done = bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:0",)))
+    assert counted.trained == [2, 0]
+    ((group),) = done.report["groups"]
+    assert [row["number"] for row in group["rows"]] == [0, 2]
+    assert len(done.report["missing"]) == 1
+    with pytest.raises(UsageError, match="chooses nothing"):
+        bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("paper",)))
+
+
+def test_a_cache_is_no_data_for_a_plan(plan, phantom_cache, tmp_path):
+    with pytest.raises(UsageError, match="Give the data set"):
+        bench(plan, phantom_cache, out=tmp_path)
+
+
+def test_the_program_lists_runs_and_tells_of_failures(plan, counted, tmp_path, capsys):
+    words = ["bench", "run", str(plan), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*words, "--list"]) == 0
+    assert capsys.readouterr().out.count("| not begun |") == 3
+    assert not (tmp_path / "out").exists()
+    counted.fails = {1: counted.error}
+    assert main(words) == 1
+    shown = capsys.readouterr()
+    assert "failed: tiny-suraksha-32-clean-1" in shown.err
+    assert "## tiny: suraksha, width 4, 32 px, clean" in shown.out
+    assert main([*words, "--list", "--json", "--only", "clean:1", "--only", "clean:2"]) == 0
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert [(run["number"], run["state"]) for run in found] == [(1, "begun"), (2, "finished")]
+    counted.fails = {}
+    assert main([*words, "--quiet", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["missing"] == []
+    assert shown.err == ""
+    assert main([*words, "--only", "claen"]) == 2
+
+
+def test_the_program_looks_where_fetch_and_train_put_things(
+    plan, counted, tmp_path, capsys, monkeypatch
+):
+    seen = {}
+    monkeypatch.setattr(
+        "suraksha.cli.bench.bench", lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        main(["bench", "run", str(plan)])
+    assert (str(seen["data"]), str(seen["out"])) == ("data", "runs/plan")
+    assert str(seen["options"].lists) == "data/splits"
+
+
+def test_the_whole_way(plan, phantom_root, tmp_path, capsys):
+    plan.write_text(
+        PLAN.replace("[0, 1, 2]", "[1]").replace("clean", "paper")
+        + "[runs.set]\noptim.epochs = 1\n"
+    )
+    out = tmp_path / "out"
+    words = ["bench", "run", str(plan), "--data", str(phantom_root), "--out", str(out)]
+    assert main([*words, "--quiet", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((out / "report.json").read_text())
+    (group,) = report["groups"]
+    (row,) = group["rows"]
+    folder = out / row["run"]
+    native = json.loads((folder / "evaluation-native.json").read_text())
+    grid = json.loads((folder / "evaluation-32x32.json").read_text())
+    lesions = grid["models"]["suraksha"]["lesion"]["pooled"]
+    assert row["figures"]["pooled IoU"] == lesions["iou"]
+    assert (group["macs"], group["parameters"]) == (native["macs"], native["parameters"])
+    assert row["seconds"] == native["seconds"] > 0
+    before = times(out)
+    assert main([*words, "--quiet"]) == 0
+    assert times(out) == before
+    assert (out / "report.md").read_text() in capsys.readouterr().out
+    assert main(["evaluate", str(folder), str(phantom_root), "--out", str(tmp_path / "e")]) == 0
+    for path in (tmp_path / "e").iterdir():
+        assert path.read_bytes() == (folder / path.name).read_bytes()
+
+
+def test_the_room_can_be_called():
+    with pytest.raises(TypeError, match="'out'"):
+        suraksha.experiments("plan.toml", "data")
+
+
+def test_a_plan_that_chooses_leaves_the_test_part_alone(plan, counted, tmp_path):
+    chosen = load_plan(plan)
+    cells = tuple(replace(cell, part="validation") for cell in chosen.cells)
+    done = bench(replace(chosen, cells=cells), tmp_path, out=tmp_path / "out")
+    assert done.report["part"] == "validation"
+    assert "Scored on the validation part" in done.text
+    names = {path.name for path in (tmp_path / "out").rglob("evaluation-*.json")}
+    assert names == {"evaluation-native-validation.json", "evaluation-32x32-validation.json"}
+    assert bench(plan, tmp_path, out=tmp_path / "out").report["missing"] == []
+    assert counted.trained == [0, 1, 2], "trained once, scored for both plans"
+    assert len(counted.scored) == 12

@@ -1,0 +1,40 @@
+"""The table of the whole path: every row timed, ratios to the first, memory of a fresh process."""
+
+import json
+
+import pytest
+
+from suraksha.cli.app import main
+from suraksha.experiments import latency
+from suraksha.inference.bundle import BUNDLES, DEFAULT_BUNDLE
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    """One size and one small network beside the bundles; the shape of the table is the same."""
+    monkeypatch.setattr(latency, "PATCHES", (64,))
+    monkeypatch.setattr(latency, "PEERS", (("small", "suraksha", {"width": 4}),))
+    monkeypatch.setattr(latency, "SHAPE", (120, 160))
+
+
+def test_everything_is_timed_and_written(tmp_path, capsys):
+    assert main(["bench", "speed", "--rounds", "2", "--out", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "speed.json").read_text())
+    rows = record["rows"]
+    whole = [row for row in rows if row["what"] == "whole path"]
+    beside = [row for row in rows if row["what"] == "whole path, side by side"]
+    alone = [row for row in rows if row["what"] == "network alone"]
+    engines = {row["engine"] for row in whole}
+    assert {"onnxruntime", "openvino"} <= engines
+    assert len(whole) == len(BUNDLES) * len(engines) * 2
+    assert len(beside) == len(BUNDLES) * len(engines)
+    assert {row["network"] for row in alone} == {*BUNDLES, f"{DEFAULT_BUNDLE}, 8 bits", "small"}
+    assert "torch eager" in {row["engine"] for row in alone}
+    assert {row["threads"] for row in rows} == {1, 2}
+    assert all(row["milliseconds"] >= row["least"] > 0 for row in rows)
+    assert 20 < record["peak_memory_mib"] < 2000
+    printed = capsys.readouterr().out
+    assert (tmp_path / "speed.md").read_text() == printed
+    assert printed.count("\n| ") == len(rows) + 2
+    first = printed.split("\n| ")[3]
+    assert first.rstrip(" |\n").endswith("1.00")

@@ -1,0 +1,201 @@
+"""The report's arithmetic against numbers computed by hand."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from suraksha.datasets.clean_folds import clean_table
+from suraksha.experiments.plan import Cell, Plan
+from suraksha.experiments.render import report_text
+from suraksha.experiments.report import Scored, build_report, mean_over_folds
+from suraksha.metrics.bootstrap import Estimate
+
+
+def figure(value, spread=0.01):
+    return {"value": value, "low": value - spread, "high": value + spread}
+
+
+def record(model, scale):
+    """An evaluation whose every figure is another number."""
+    part = {
+        "mean": {"dice": figure(0.70 * scale), "iou": figure(0.1)},
+        "median": {"dice": figure(0.80 * scale)},
+        "pooled": {
+            "dice": figure(0.60 * scale),
+            "iou": figure(0.50 * scale),
+            "accuracy": figure(0.90 * scale),
+        },
+    }
+    consistent = {**part, "mean": {"dice": figure(0.75 * scale)}}
+    return {
+        "scored_dataset": "synthetic",
+        "models": {model: {"lesion": part, "consistent": consistent}},
+        "community_batches_of_8": {"f1": 0.8 * scale, "iou": 0.7 * scale},
+        "seconds": 100.0 * scale,
+        "device": "a machine",
+        "parameters": 1000,
+        "macs": 5000,
+    }
+
+
+@pytest.fixture
+def cell(tiny_config):
+    def make(protocol, number, *, seed=0, **model):
+        data = replace(tiny_config.data, protocol=protocol, number=number)
+        network = replace(tiny_config.model, **model)
+        return Cell(replace(tiny_config, seed=seed, data=data, model=network))
+
+    return make
+
+
+@pytest.fixture
+def scored(cell, make_image):
+    def make(one, *, scale=1.0, scores=None):
+        model = one.config.model.name
+        scores = scores or (make_image("a", 16, 16), make_image("n", 0, 0))
+        native, grid = record(model, scale), record(model, scale / 2)
+        return Scored(one, native, grid, tuple(scores))
+
+    return make
+
+
+def report(*members, failed=None):
+    plan = Plan("mine", tuple(one.cell for one in members))
+    found = build_report(plan, members, failed=failed or {})
+    json.dumps(found, allow_nan=False)
+    return found
+
+
+def figures(found):
+    ((group),) = found["groups"]
+    return [row["figures"] for row in group["rows"]], group["mean"]
+
+
+def test_paper_is_pooled_on_the_grid(cell, scored):
+    rows, mean = figures(report(scored(cell("paper", 0)), scored(cell("paper", 2), scale=0.8)))
+    assert rows[0]["pooled Dice"] == figure(0.30)
+    assert (rows[0]["pooled IoU"], rows[0]["pooled accuracy"]) == (figure(0.25), figure(0.45))
+    assert rows[1]["pooled Dice"]["value"] == pytest.approx(0.24)
+    assert mean["pooled Dice"]["value"] == pytest.approx(0.27)
+    assert mean["pooled Dice"]["sd"] == pytest.approx(0.06 / math.sqrt(2))
+    assert mean["pooled Dice"]["low"] is None, "the test parts of the seeds overlap"
+
+
+def test_community_is_of_batches_on_the_grid(cell, scored):
+    members = [scored(cell("community", n), scale=s) for n, s in ((1, 2.0), (2, 1.8), (3, 1.9))]
+    rows, mean = figures(report(*members))
+    assert [row["F1"]["value"] for row in rows] == pytest.approx([0.8, 0.72, 0.76])
+    assert rows[0]["IoU"] == {"value": 0.7, "low": None, "high": None}
+    assert mean["F1"]["value"] == pytest.approx(0.76)
+    assert mean["F1"]["sd"] == pytest.approx(0.04)
+    text = report_text(report(*members))
+    assert "| mean |  | 0.7600 (sd 0.0400) | 0.6650 (sd 0.0350) |" in text
+
+
+def test_clean_is_per_image_at_native_size(cell, scored, make_image):
+    first = (make_image("a", 12, 4), make_image("n", 1, 0), make_image("m", 0, 0))
+    second = (make_image("b", 16, 16), make_image("k", 1, 0))
+    members = [
+        scored(cell("clean", 0), scores=first),
+        scored(cell("clean", 4), scale=1.2, scores=second),
+    ]
+    rows, mean = figures(report(*members))
+    assert rows[0]["Dice, lesion"] == figure(0.70)
+    assert rows[0]["Dice, consistent"] == figure(0.75)
+    assert rows[0]["median Dice"] == figure(0.80)
+    assert [row["normals flagged"]["value"] for row in rows] == [0.5, 1.0]
+    assert mean["normals flagged"]["value"] == 0.75
+    # Dice 0.5 and 1.0, one image a fold: nothing else can be drawn
+    expected = {"value": 0.75, "low": 0.75, "high": 0.75}
+    assert mean["Dice, lesion"].items() > expected.items()
+    text = report_text(report(*members))
+    assert "| fold | training seed | Dice, lesion |" in text
+    assert "| 0 | 0 | 0.700 (0.690-0.710) | 0.750 (0.740-0.760) |" in text
+    assert "1,000 parameters, 5,000 MACs" in text
+
+
+def test_a_single_run_has_no_mean(cell, scored):
+    _, mean = figures(report(scored(cell("clean", 0))))
+    assert mean is None
+
+
+def test_a_part_without_images_has_no_number(cell, scored):
+    one = scored(cell("clean", 0))
+    del one.native["models"]["suraksha"]["consistent"]
+    rows, _ = figures(report(one))
+    assert rows[0]["Dice, consistent"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_folds_are_drawn_independently(make_image):
+    """Three folds of one hit and one miss: 0 of all six has a chance of 1/64, below 2.5 %."""
+    folds = {n: [[make_image("a", 8, 8), make_image("b", 0, 8)]] for n in range(3)}
+    found = mean_over_folds(folds)
+    assert (found.value, found.low, found.high) == pytest.approx((1 / 2, 1 / 6, 5 / 6))
+
+
+def test_groups_are_drawn_whole(make_image):
+    pair = [make_image("a", 8, 8, group="g"), make_image("b", 0, 8, group="g")]
+    assert mean_over_folds({0: [pair]}) == Estimate(0.5, 0.5, 0.5)
+
+
+def test_seeds_of_one_fold_are_averaged_by_image(make_image):
+    first = [make_image("a", 8, 8), make_image("b", 0, 8)]
+    second = [make_image("b", 8, 8), make_image("a", 0, 8)]
+    assert mean_over_folds({0: [first, second]}) == Estimate(0.5, 0.5, 0.5)
+    assert mean_over_folds({0: [first]}) != Estimate(0.5, 0.5, 0.5)
+
+
+def test_seeds_that_held_other_images_back_are_averaged_where_they_scored(make_image):
+    first = [make_image("a", 8, 8), make_image("b", 0, 8)]
+    second = [make_image("b", 8, 8), make_image("c", 8, 8)]
+    assert mean_over_folds({0: [first, second]}).value == pytest.approx((1 + 0.5 + 1) / 3)
+
+
+def test_no_lesion_anywhere_is_no_number():
+    assert math.isnan(mean_over_folds({0: [[]], 1: [[]]}).value)
+
+
+def test_models_are_paired_on_one_split(cell, scored, make_image):
+    def images(found):
+        lesions = [make_image(name, found, 12) for name in "abc"]
+        return [*lesions, make_image("n", found, 0)]
+
+    members = [
+        scored(cell("clean", 0), scores=images(12)),
+        scored(cell("clean", 0, options={"width": 8}), scores=images(4)),
+        scored(cell("clean", 0, seed=1), scores=images(12)),
+        scored(cell("clean", 1, options={"width": 8}), scores=images(4)),
+        scored(cell("clean", 0, options={"width": 6}), scores=images(4)[1:]),
+    ]
+    members[1].native["macs"] = 50_000
+    found = report(*members)
+    ((pair),) = found["paired"]
+    assert (pair["first"], pair["second"]) == (members[0].cell.name, members[1].cell.name)
+    assert (pair["protocol"], pair["number"], pair["macs_ratio"]) == ("clean", 0, 0.1)
+    # Dice 1 against 2 * 4 / (4 + 12): each image gains a half
+    expected = {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert pair["difference"] == {"Dice, lesion": expected, "Dice, consistent": expected}
+    assert "| 0.100 | +0.500 (+0.500 to +0.500) |" in report_text(found)
+    assert len(found["groups"]) == 3
+
+
+def test_contradicted_images_of_busi_are_left_out_of_consistent(cell, scored, make_image):
+    table = clean_table()
+    odd = next(name for name, row in table.items() if not row.consistent)
+    good = next(name for name, row in table.items() if row.consistent and "normal" not in name)
+    one = scored(cell("clean", 0), scores=(make_image(odd, 0, 8), make_image(good, 8, 8)))
+    assert [s.name for s in one.lesions("consistent")] == [odd, good]
+    one.native["scored_dataset"] = "busi"
+    assert [s.name for s in one.lesions("consistent")] == [good]
+    assert [s.name for s in one.lesions("lesion")] == [odd, good]
+
+
+def test_what_is_missing_and_failed_is_said(cell, scored):
+    one, other = scored(cell("clean", 0)), cell("clean", 1)
+    plan = Plan("mine", (one.cell, other))
+    text = report_text(build_report(plan, [one], failed={other.name: "no memory"}))
+    assert f"Not finished:\n\n* {other.name}\n" in text
+    assert f"* {other.name}: no memory\n" in text
+    assert plan.sha256 in text
