@@ -18,7 +18,7 @@ from suraksha.types import Image, Lesion, Point
 NOTICE = "Research use only"
 
 # Two colours of the Okabe-Ito palette, which every kind of colour vision tells apart.
-TINT = (230, 159, 0)
+CONTOUR = (230, 159, 0)
 AXES = (86, 180, 233)
 
 BOLD_FROM_PX = 400
@@ -128,11 +128,11 @@ class _Board:
 def _tinted(image: Image, mask: NDArray[np.bool_], opacity: float) -> NDArray[np.uint8]:
     """RGB pixels with the mask tinted and its inner edge drawn."""
     pixels = to_uint8(image.pixels, 3).copy()
-    tint = np.array(TINT, dtype=np.float64)
+    tint = np.array(CONTOUR, dtype=np.float64)
     pixels[mask] = np.rint(pixels[mask] * (1 - opacity) + tint * opacity).astype(np.uint8)
     width = 2 if max(image.shape) >= BOLD_FROM_PX else 1
     pixels[mask & ~ndimage.binary_erosion(mask, np.ones((3, 3), dtype=bool), iterations=width)] = (
-        TINT
+        CONTOUR
     )
     return pixels
 
