@@ -13,7 +13,7 @@ RUN_EXTRAS := openvino,video,dicom,web
 MIN_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
 # tests that need no torch; modules and fixtures in them that do skip themselves where it is missing
 RUN_SIDE_TESTS := $(wildcard $(addprefix tests/,io preprocessing measurement metrics inference \
-	reporting dicom web cli examples tools contracts test_*.py))
+	reporting dicom web cli examples tools test_*.py))
 
 .PHONY: help demo test test-run-side check types words shape trial docs results release clean
 

@@ -26,6 +26,7 @@ def test_the_lists_agree():
     assert suraksha.__all__ == sorted(suraksha.__all__)
 
 
+@pytest.mark.torch
 def test_rooms_that_share_a_name_with_a_function_are_both():
     code = (
         "import numpy, suraksha as su\n"
