@@ -7,7 +7,7 @@ RUN := .venv-run-side
 DOCS := .venv-docs
 RELEASE := .venv-release
 BIN := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
-IMAGES := examples/pictures
+SAMPLES := examples/pictures
 EXTRAS := train,openvino,ray,video,dicom,web
 RUN_EXTRAS := openvino,video,dicom,web
 MIN_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
@@ -29,9 +29,11 @@ help:
 	@echo "make release        wheel, source distribution and SBOM (CycloneDX) in dist/"
 	@echo "make trial          long trials: kills, live video, load, random requests"
 
+FIND_PYTHON = PY=$$(command -v $(PYTHON) || command -v python3)
+
 # $(1) = folder, $(2) = what to install. Dependency groups need pip 25.1 or later.
 define environment
-	@PY=$$(command -v $(PYTHON) || command -v python3); \
+	@$(FIND_PYTHON); \
 	"$$PY" -c "$(MIN_PYTHON)" || { echo "Suraksha needs Python 3.11 or later"; exit 1; }; \
 	test -x $(1)/$(BIN)/python || "$$PY" -m venv $(1) || { echo "On Debian: apt-get install python3-venv"; rm -rf $(1); exit 1; }
 	@echo "installing into $(1)"
@@ -56,7 +58,7 @@ $(RELEASE)/ready: pyproject.toml constraints.txt
 	$(call environment,$(RELEASE),--group release)
 
 demo: $(DEMO)/ready
-	@$(DEMO)/$(BIN)/suraksha segment $(IMAGES) --out demo --spacing 0.1 --json > /dev/null
+	@$(DEMO)/$(BIN)/suraksha segment $(SAMPLES) --out demo --spacing 0.1 --json > /dev/null
 	@echo "masks, overlays, results.jsonl, results.csv: $(CURDIR)/demo"
 	@echo "page to open: $(CURDIR)/demo/report.html"
 
@@ -72,11 +74,12 @@ check: $(TEST)/ready
 types: $(TEST)/ready
 	$(TEST)/$(BIN)/mypy
 
-words: $(TEST)/ready
-	$(TEST)/$(BIN)/python tools/words.py
+# these two need no environment
+words:
+	@$(FIND_PYTHON); "$$PY" tools/words.py
 
-shape: $(TEST)/ready
-	$(TEST)/$(BIN)/python tools/shape.py
+shape:
+	@$(FIND_PYTHON); "$$PY" tools/shape.py
 
 # two processes of one thread each: threads that wait for each other are far slower than that
 test: check
