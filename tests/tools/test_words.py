@@ -136,7 +136,7 @@ def test_every_scope_is_read(check, name, text):
     assert hit[1].lower() == "picture"
 
 
-@pytest.mark.parametrize("name", ["docs/results/run/evaluation.md", "shared/page.md", "data.csv"])
+@pytest.mark.parametrize("name", ["docs/results/run/evaluation.md", "notes/page.md", "data.csv"])
 def test_other_files_are_not_read(check, name):
     assert check(name, "a picture\n") == []
 
