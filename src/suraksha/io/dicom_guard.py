@@ -219,7 +219,7 @@ def _bounded(stream: BinaryIO) -> BinaryIO:
 
 
 def _check_meta(path: Path, meta: Dataset) -> None:
-    syntax = str(meta.get("TransferSyntaxUID", "none"))
+    syntax = str(meta.get("TransferSyntaxUID") or "none")
     if syntax not in TRANSFER_SYNTAXES:
         raise UnreadableError(
             path,
@@ -255,7 +255,7 @@ def _drop_unusable(dataset: Dataset, level: int = 0) -> None:
 
 def _check_shape(path: Path, header: Dataset) -> tuple[int, int, int]:
     """(rows, columns, frames), each plausible."""
-    sop_class = str(header.get("SOPClassUID", "none"))
+    sop_class = str(header.get("SOPClassUID") or "(none)")
     if sop_class not in SOP_CLASSES:
         raise UnreadableError(
             path,

@@ -1,42 +1,63 @@
-"""Millimetres per pixel of a DICOM image, and which parts of it are scans; or why not.
+"""Millimetres per pixel, given by the user or read from a DICOM header.
 
-A scanner tells both in the Sequence of Ultrasound Regions (PS3.3 C.8.5.5). What it tells is used
-only where it can be true; there is never an invented millimetre.
+A scanner writes the pixel size and the parts of the image that are scans to the Sequence of
+Ultrasound Regions (PS3.3 C.8.5.5). The values are used only if they are plausible; a missing
+calibration is never replaced by a guess.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from suraksha.errors import InputError
 from suraksha.types import Box, Region, Spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 TWO_DIMENSIONAL, CENTIMETRES = 1, 3
-# tissue, and colour flow over it
-SHOWN = (1, 2)
-# mm per pixel that an ultrasound scanner can show, and how far its two may be apart
-LEAST_MM, MOST_MM, MOST_UNEQUAL = 0.002, 2.0, 5.0
-# greatest fraction of a region that may lie in a larger one; beyond it they are one scan
+# tissue, and colour flow over tissue
+DATA_TYPES = (1, 2)
+# plausible mm per pixel of an ultrasound scanner, and the maximum ratio of the two directions
+MIN_MM, MAX_MM, MAX_RATIO = 0.002, 2.0, 5.0
+# maximum fraction of a region inside a larger one; beyond it they are one scan
 MAX_SHARED = 0.1
-# fraction of a side by which a region may reach beyond it: some scanners round up
+# fraction of a side by which a region may exceed the image: some scanners round up
 OVERSHOOT = 0.005
-NOT_INSIDE = "its ultrasound region does not lie in the image"
-NO_CALIBRATION = "the file tells no size of its pixels"
+NOT_INSIDE = "its ultrasound region is not inside the image"
+NO_CALIBRATION = "the file does not contain the pixel size"
+
+
+def as_spacing(value: object) -> Spacing | None:
+    """A spacing from a `Spacing`, a number (square pixels, in mm) or None (unknown).
+
+    Raises:
+        InputError: Anything else, or a number that is out of range.
+    """
+    if value is None or isinstance(value, Spacing):
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return Spacing.square(float(value))
+    raise InputError(
+        f"spacing = {value!r} is not supported",
+        f"a spacing is a number or a suraksha.Spacing, not a {type(value).__name__}",
+        "Give millimetres per pixel, for example 0.08, or "
+        "suraksha.Spacing(row_mm=0.08, col_mm=0.09) if the pixels are not square",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SpacingInfo:
-    """What a header tells of its image.
+    """The calibration of an image.
 
     Args:
-        regions: The scans, largest first; empty where it tells of none.
-        spacing: Of the whole image, where all scans have the same.
-        unscaled: Why there is no spacing; empty where there is.
+        regions: The scans, largest first; empty if the header defines none.
+        spacing: Spacing of the whole image; None if unknown or different between scans.
+        unscaled: Why there is no spacing; empty if there is one.
     """
 
     regions: tuple[Region, ...]
@@ -49,17 +70,17 @@ def read_spacing(
 ) -> SpacingInfo:
     """The scans of an image and the size of their pixels.
 
-    Of each ultrasound region that is two-dimensional and shows tissue or colour flow, mm per pixel
-    are 10 times the magnitude of its physical deltas, where both are in centimetres, finite,
-    between 0.002 and 2 mm and not more than five-fold apart. Without any region, PixelSpacing is
-    taken. Where one such region does not lie in the image, none is trusted: the whole image is
-    looked at, without millimetres.
+    Used are the ultrasound regions that are two-dimensional and show tissue or colour flow. Their
+    mm per pixel are 10 times the magnitude of the physical deltas, if both are in centimetres,
+    finite, from 0.002 to 2 mm and differ at most by a factor of five. Without any region,
+    PixelSpacing is used. If one such region is not inside the image, all are ignored: the whole
+    image is used, without millimetres.
 
     Args:
-        header: The file's elements.
+        header: The header of the file.
         shape: (rows, columns) of the image.
-        frame: Index of the frame; its own functional groups come before what is shared.
-        given: The user's own spacing, which replaces what the file tells.
+        frame: Index of the frame; its own functional groups precede the shared ones.
+        given: The spacing given by the user, which overrides the file.
     """
     groups = list(_groups(header, frame))
     found = [_region(item, shape) for item in _first_of(groups, "SequenceOfUltrasoundRegions")]
@@ -78,7 +99,7 @@ def read_spacing(
 
 
 def _groups(header: Dataset, frame: int) -> Iterable[Dataset]:
-    """Where calibration may stand, the most special first."""
+    """Data sets that can contain the calibration, the most specific first."""
     per_frame = header.get("PerFrameFunctionalGroupsSequence") or []
     if frame < len(per_frame):
         yield from _with_measures(per_frame[frame])
@@ -97,7 +118,7 @@ def _first_of(groups: Iterable[Dataset], name: str) -> Any:  # noqa: ANN401 - an
 
 
 def _numbers(item: Dataset, *names: str) -> list[float] | None:
-    """Finite numbers of these names, or None where one is missing or is not."""
+    """The values of these elements, or None if one is missing or not a finite number."""
     try:
         found = [float(item[name].value) for name in names]
     except (KeyError, TypeError, ValueError):
@@ -106,9 +127,9 @@ def _numbers(item: Dataset, *names: str) -> list[float] | None:
 
 
 def _region(item: Dataset, shape: tuple[int, ...]) -> Region | str:
-    """A scan, or why this region is none."""
+    """A scan, or why this region is not one."""
     kind = _numbers(item, "RegionSpatialFormat", "RegionDataType")
-    if kind is None or kind[0] != TWO_DIMENSIONAL or kind[1] not in SHOWN:
+    if kind is None or kind[0] != TWO_DIMENSIONAL or kind[1] not in DATA_TYPES:
         return "none of its ultrasound regions is a two-dimensional scan"
     box = _box(item, shape)
     if box is None:
@@ -121,10 +142,10 @@ def _region(item: Dataset, shape: tuple[int, ...]) -> Region | str:
 
 def _box(item: Dataset, shape: tuple[int, ...]) -> Box | None:
     names = ("MinY0", "MinX0", "MaxY1", "MaxX1")
-    told = _numbers(item, *(f"RegionLocation{name}" for name in names))
-    if told is None:
+    values = _numbers(item, *(f"RegionLocation{name}" for name in names))
+    if values is None:
         return None
-    top, left, bottom, right = map(int, told)  # inclusive
+    top, left, bottom, right = map(int, values)  # inclusive
     sides = [_within(top, bottom, shape[0]), _within(left, right, shape[1])]
     if None in sides:
         return None
@@ -133,9 +154,9 @@ def _box(item: Dataset, shape: tuple[int, ...]) -> Box | None:
 
 
 def _within(first: int, last: int, side: int) -> tuple[int, int] | None:
-    """First and one past the last index, cut to the image; None where too much is cut."""
-    room = max(1, int(OVERSHOOT * side))
-    if first < -room or last > side - 1 + room:
+    """First and one past the last index, clipped to the image; None if too much is clipped."""
+    margin = max(1, int(OVERSHOOT * side))
+    if first < -margin or last > side - 1 + margin:
         return None
     first, last = max(first, 0), min(last, side - 1)
     return (first, last + 1) if first < last else None
@@ -144,30 +165,30 @@ def _within(first: int, last: int, side: int) -> tuple[int, int] | None:
 def _from_deltas(item: Dataset) -> Spacing | str:
     units = _numbers(item, "PhysicalUnitsYDirection", "PhysicalUnitsXDirection")
     if units != [CENTIMETRES, CENTIMETRES]:
-        return "its ultrasound region is not told in centimetres"
+        return "its ultrasound region is not calibrated in centimetres"
     deltas = _numbers(item, "PhysicalDeltaY", "PhysicalDeltaX")
     if deltas is None:
-        return "the pixel size of its ultrasound region is missing or no number"
+        return "the pixel size of its ultrasound region is missing or not a number"
     return _plausible(10 * abs(deltas[0]), 10 * abs(deltas[1]), "dicom-region")
 
 
 def _plausible(row_mm: float, col_mm: float, source: str) -> Spacing | str:
     low, high = min(row_mm, col_mm), max(row_mm, col_mm)
-    if low >= LEAST_MM and high <= MOST_MM and high <= MOST_UNEQUAL * low:
+    if low >= MIN_MM and high <= MAX_MM and high <= MAX_RATIO * low:
         return Spacing(row_mm, col_mm, source)
     return f"its pixels of {row_mm:.3g} x {col_mm:.3g} mm are not plausible"
 
 
 def _from_pixel_spacing(groups: list[Dataset], refused: str) -> SpacingInfo:
-    told = _first_of(groups, "PixelSpacing")
-    if refused or not told:
+    values = _first_of(groups, "PixelSpacing")
+    if refused or not values:
         return SpacingInfo((), None, refused or NO_CALIBRATION)
     try:
-        row_mm, col_mm = (float(value) for value in told)
+        row_mm, col_mm = (float(value) for value in values)
     except (TypeError, ValueError):
-        return SpacingInfo((), None, "its pixel spacing is no pair of numbers")
+        return SpacingInfo((), None, "its pixel spacing is not a pair of numbers")
     if not (math.isfinite(row_mm) and math.isfinite(col_mm)):
-        return SpacingInfo((), None, "its pixel spacing is no pair of numbers")
+        return SpacingInfo((), None, "its pixel spacing is not a pair of numbers")
     spacing = _plausible(row_mm, col_mm, "dicom-pixel-spacing")
     if isinstance(spacing, str):
         return SpacingInfo((), None, spacing)
@@ -175,7 +196,7 @@ def _from_pixel_spacing(groups: list[Dataset], refused: str) -> SpacingInfo:
 
 
 def _separate(regions: list[Region]) -> tuple[Region, ...]:
-    """Largest first, without those that lie in a larger one, such as a box of colour flow."""
+    """Largest first, without those inside a larger one, such as a box of colour flow."""
     kept: list[Region] = []
     for region in sorted(regions, key=lambda region: -_area(region.box)):
         if all(_shared(region.box, other.box) <= MAX_SHARED for other in kept):
@@ -189,7 +210,9 @@ def _area(box: Box) -> int:
 
 def _shared(box: Box, other: Box) -> float:
     inner = (
-        *(max(box[0], other[0]), max(box[1], other[1])),
-        *(min(box[2], other[2]), min(box[3], other[3])),
+        max(box[0], other[0]),
+        max(box[1], other[1]),
+        min(box[2], other[2]),
+        min(box[3], other[3]),
     )
     return _area(inner) / _area(box)

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from suraksha.io.dicom_spacing import read_spacing
+from suraksha.io.spacing import read_spacing
 from suraksha.types import Region, Spacing
 
 SHAPE = (200, 250)
 
 
 def item(**other):
-    told = {
+    values = {
         "RegionSpatialFormat": 1, "RegionDataType": 1,
         "RegionLocationMinX0": 20, "RegionLocationMinY0": 10,
         "RegionLocationMaxX1": 219, "RegionLocationMaxY1": 189,
@@ -23,7 +23,7 @@ def item(**other):
         "PhysicalDeltaX": 0.01, "PhysicalDeltaY": 0.02,
     }  # fmt: skip
     made = Dataset()
-    for name, value in {**told, **other}.items():
+    for name, value in {**values, **other}.items():
         if value is not None:
             setattr(made, name, value)
     return made
@@ -53,11 +53,11 @@ def test_the_sign_of_a_delta_is_the_direction_of_an_axis():
 @pytest.mark.parametrize(
     ("other", "why"),
     [
-        ({"PhysicalUnitsXDirection": 4}, "not told in centimetres"),
-        ({"PhysicalUnitsYDirection": None}, "not told in centimetres"),
-        ({"PhysicalDeltaX": None}, "missing or no number"),
-        ({"PhysicalDeltaX": math.nan}, "missing or no number"),
-        ({"PhysicalDeltaX": math.inf}, "missing or no number"),
+        ({"PhysicalUnitsXDirection": 4}, "not calibrated in centimetres"),
+        ({"PhysicalUnitsYDirection": None}, "not calibrated in centimetres"),
+        ({"PhysicalDeltaX": None}, "missing or not a number"),
+        ({"PhysicalDeltaX": math.nan}, "missing or not a number"),
+        ({"PhysicalDeltaX": math.inf}, "missing or not a number"),
         ({"PhysicalDeltaX": 0.0}, "not plausible"),
         ({"PhysicalDeltaX": 3.0}, "not plausible"),
         ({"PhysicalDeltaX": 0.002, "PhysicalDeltaY": 0.02}, "not plausible"),
@@ -78,9 +78,9 @@ def test_a_region_without_usable_millimetres_keeps_its_place(other, why):
         ({"RegionSpatialFormat": 2}, "two-dimensional"),  # M-mode
         ({"RegionDataType": 3}, "two-dimensional"),  # pulsed Doppler
         ({"RegionSpatialFormat": None}, "two-dimensional"),
-        ({"RegionLocationMaxX1": 251}, "does not lie"),
-        ({"RegionLocationMaxY1": 5}, "does not lie"),
-        ({"RegionLocationMinY0": None}, "does not lie"),
+        ({"RegionLocationMaxX1": 251}, "not inside"),
+        ({"RegionLocationMaxY1": 5}, "not inside"),
+        ({"RegionLocationMinY0": None}, "not inside"),
     ],
 )
 def test_what_is_no_scan_is_no_region_and_gives_no_millimetres(other, why):
@@ -101,12 +101,12 @@ def test_a_region_a_little_beyond_the_edge_is_cut_to_the_image():
     assert read_spacing(header(item(RegionLocationMaxX1=805)), shape).regions == ()
 
 
-def test_where_one_of_two_scans_lies_outside_the_whole_image_is_looked_at():
+def test_if_one_of_two_scans_is_outside_the_whole_image_is_used():
     left = item(RegionLocationMinX0=0, RegionLocationMaxX1=100)
     right = item(RegionLocationMinX0=101, RegionLocationMaxX1=300)
     found = read_spacing(header(left, right), SHAPE)
     assert (found.regions, found.spacing) == ((), None)
-    assert "does not lie" in found.unscaled
+    assert "not inside" in found.unscaled
 
 
 def test_two_scans_side_by_side_keep_their_own_pixels():
@@ -135,11 +135,11 @@ def test_the_users_spacing_comes_first_and_the_regions_stay():
     assert (found.spacing, found.unscaled) == (mine, "")
 
 
-@pytest.mark.parametrize("told", [[0.0, 0.1], [0.1, 30.0], [math.nan, 0.1], [0.1], "0.1"])
-def test_an_unusable_pixel_spacing_gives_none(told):
+@pytest.mark.parametrize("values", [[0.0, 0.1], [0.1, 30.0], [math.nan, 0.1], [0.1], "0.1"])
+def test_an_unusable_pixel_spacing_gives_none(values):
     made = Dataset()
     with disable_value_validation():
-        texts = told if isinstance(told, str) else [str(value) for value in told]
+        texts = values if isinstance(values, str) else [str(value) for value in values]
         made.add_new("PixelSpacing", "DS", texts)
     found = read_spacing(made, SHAPE)
     assert found.spacing is None
@@ -147,7 +147,7 @@ def test_an_unusable_pixel_spacing_gives_none(told):
 
 
 def test_without_anything_it_says_so():
-    assert read_spacing(header(), SHAPE).unscaled == "the file tells no size of its pixels"
+    assert read_spacing(header(), SHAPE).unscaled == "the file does not contain the pixel size"
 
 
 def test_what_a_frame_tells_of_itself_comes_before_what_is_shared():
@@ -164,9 +164,9 @@ def test_what_a_frame_tells_of_itself_comes_before_what_is_shared():
 )
 def test_whatever_a_region_says_what_comes_out_can_be_true(bounds, delta_x, delta_y):
     names = ("MinX0", "MinY0", "MaxX1", "MaxY1")
-    told = {f"RegionLocation{n}": abs(b) for n, b in zip(names, bounds, strict=True)}
+    values = {f"RegionLocation{n}": abs(b) for n, b in zip(names, bounds, strict=True)}
     found = read_spacing(
-        header(item(**told, PhysicalDeltaX=delta_x, PhysicalDeltaY=delta_y)), SHAPE
+        header(item(**values, PhysicalDeltaX=delta_x, PhysicalDeltaY=delta_y)), SHAPE
     )
     for region in found.regions:
         top, left, bottom, right = region.box
