@@ -10,26 +10,37 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = REPO.parent / "shared" / "data"
-OFFICIAL = "Dataset_BUSI_with_GT"
+# data set: (variable that names its folder, official folder, what the folder holds)
+REAL_DATA = {
+    "busi": ("SURAKSHA_BUSI", "Dataset_BUSI_with_GT", "benign"),
+    "bus-bra": ("SURAKSHA_BUSBRA", "BUSBRA", "bus_data.csv"),
+    "breast": ("SURAKSHA_BREAST", "BrEaST", "BrEaST-Lesions_USG-images_and_masks"),
+}
 
 
-def _busi() -> Path | None:
-    given = os.environ.get("SURAKSHA_BUSI")
+def _real(name: str) -> Path | None:
+    variable, official, content = REAL_DATA[name]
+    given = os.environ.get(variable)
     for place in [Path(given)] if given else [SHARED]:
-        for folder in (place / OFFICIAL, place):
-            if (folder / "benign").is_dir():
+        for folder in (place / official, place):
+            if (folder / content).exists():
                 return folder
     return None
 
 
-BUSI = _busi()
+ROOTS = {name: _real(name) for name in REAL_DATA}
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "realdata(name): needs a real data set; see REAL_DATA in tests/conftest.py"
+    )
 
 
 # The run side is tested without torch too (`make test-run-side`). There, test files that import
 # the build side or a package that is not installed are left out and counted in the summary.
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 BUILD_SIDE = {"training", "networks", "evaluation", "experiments", "paper", "runs"}
-BUILD_SIDE |= {"train", "models", "bench"}  # the names of the first edition
 
 
 def _imports(path: Path) -> set[str]:
@@ -68,16 +79,17 @@ def pytest_ignore_collect(collection_path):
 
 
 def pytest_collection_modifyitems(items):
-    if not HAS_TORCH:
-        skip_torch = pytest.mark.skip(reason="torch is not installed")
-        for item in items:
-            if item.get_closest_marker("torch"):
-                item.add_marker(skip_torch)
-    if BUSI is None:
-        skip = pytest.mark.skip(reason="BUSI is not here: set SURAKSHA_BUSI to its folder")
-        for item in items:
-            if item.get_closest_marker("busi"):
-                item.add_marker(skip)
+    for item in items:
+        wanted = [name for mark in item.iter_markers("realdata") for name in mark.args]
+        if not HAS_TORCH and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="torch is not installed"))
+        if item.get_closest_marker("busi"):
+            wanted.append("busi")
+        for name in wanted:
+            if ROOTS[name] is None:
+                variable = REAL_DATA[name][0]
+                reason = f"{name} is not here: set {variable} to its folder"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -95,7 +107,13 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture(scope="session")
 def busi_root() -> Path:
     """The folder of the real BUSI; only for tests marked busi."""
-    return BUSI
+    return ROOTS["busi"]
+
+
+@pytest.fixture(scope="session")
+def real_roots() -> dict[str, Path]:
+    """The folders of the real data sets by name; only for tests marked realdata."""
+    return {name: root for name, root in ROOTS.items() if root is not None}
 
 
 @pytest.fixture(autouse=True)

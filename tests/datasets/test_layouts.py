@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from suraksha.datasets.catalogue import DATASETS, find_dataset, load_description
-from suraksha.datasets.layouts import locate
+from suraksha.datasets.catalogue import DATASETS, find_dataset
+from suraksha.datasets.description import load_description
+from suraksha.datasets.hashes import image_sha256, mask_sha256
+from suraksha.datasets.layouts import find_cases, load_case, locate
 from suraksha.datasets.names import natural_key
-from suraksha.datasets.readers import find_cases, image_sha256, load_case, mask_sha256
 from suraksha.errors import DataError, InputError, SurakshaError, UnknownNameError
 from suraksha.types import Image
 
@@ -95,7 +96,7 @@ def test_natural_key():
 def test_image_hash_by_hand_and_grey_equals_rgb(tree):
     grey = tree.texture(5)
     rgb = np.stack([grey] * 3, axis=2)
-    expected = hashlib.sha256(b"image 60x80\n" + grey.tobytes()).hexdigest()
+    expected = hashlib.sha256(b"picture 60x80\n" + grey.tobytes()).hexdigest()
     assert image_sha256(Image(grey)) == image_sha256(Image(rgb)) == expected
 
 
@@ -174,7 +175,7 @@ def test_groups_file_must_be_whole(thyroid):
     with pytest.raises(DataError, match=r"2 images have no group.*\n?.*case 11, h\[1\]"):
         find_cases(thyroid)
     (thyroid / "patients.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="image,group"):
+    with pytest.raises(DataError, match="image, group are missing"):
         find_cases(thyroid)
 
 
@@ -193,24 +194,24 @@ def test_one_folder_of_everything(tmp_path, empty_tree):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('name = "x"\nclases = {a = "a"}', "Did you mean 'classes'"),
         ('name = "x"\nnormal = ["nromal"]\n[classes]\nnormal = "n"', "Did you mean 'normal'"),
-        ('name = "x"', r"\[classes\]"),
-        ('[classes]\na = "a"', "'name'"),
-        ("name = ", "cannot be read"),
-        ('name = "x"\nclasses = ["a"]', "'classes' must be"),
-        ('name = "x"\nspacing_mm = "0.1"\n[classes]\na = "a"', "'spacing_mm' must be"),
-        ('name = "x"\nspacing_mm = true\n[classes]\na = "a"', "'spacing_mm' must be"),
+        ('name = "x"', "missing required field `classes`"),
+        ('[classes]\na = "a"', "missing required field `name`"),
+        ("name = ", "Invalid value"),
+        ('name = "x"\nclasses = ["a"]', "Expected `object`, got `array` - at `classes`"),
+        ('name = "x"\nspacing_mm = "0.1"\n[classes]\na = "a"', "got `str` - at `spacing_mm`"),
+        ('name = "x"\nspacing_mm = true\n[classes]\na = "a"', "got `bool` - at `spacing_mm`"),
         ('name = "x"\nspacing_mm = -1\n[classes]\na = "a"', "spacing"),
         ('name = "x"\nmasks = "mask.png"\n[classes]\na = "a"', "stem"),
-        ('name = "x"\n[classes]\na = "../a"', "leaves"),
-        ('name = "x"\ngroups = "/etc/passwd"\n[classes]\na = "a"', "leaves"),
+        ('name = "x"\n[classes]\na = "../a"', "outside"),
+        ('name = "x"\ngroups = "/etc/passwd"\n[classes]\na = "a"', "outside"),
     ],
 )
-def test_bad_descriptions(tmp_path, text, told):
-    with pytest.raises(SurakshaError, match=told):
+def test_invalid_descriptions_are_refused(tmp_path, text, message):
+    with pytest.raises(SurakshaError, match=message):
         load_description(write_description(tmp_path, text))
 
 
@@ -227,7 +228,6 @@ def test_busi_is_whole(busi_root):
     cases = find_cases(busi_root)
     assert len(cases) == 780
     assert sum(len(case.mask_paths) for case in cases) == 798
-    assert find_cases(busi_root.parent) == cases
 
 
 def test_a_data_set_is_found_where_fetch_puts_it(tmp_path):
