@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suraksha.dicom.network.peer import Destination, Peer
+from suraksha.dicom.network.peer import CONFIRMATION_METHODS, Destination, Peer
 from suraksha.dicom.network.tls import Tls
 from suraksha.errors import UsageError
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from suraksha.dicom.network.dicomweb import WebOptions
 
 TITLE, MIB, GIB = "SURAKSHA", 1 << 20, 1 << 30
-CONFIRM = ("auto", "commitment", "query", "none")
 PASSWORD, TOKEN = "SURAKSHA_DICOMWEB_PASSWORD", "SURAKSHA_DICOMWEB_TOKEN"
 
 
@@ -48,8 +47,8 @@ def add_destination(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aet", default=TITLE, metavar="TITLE", help="our own AE title")
     parser.add_argument(
         "--confirm",
-        default=CONFIRM[0],
-        choices=CONFIRM,
+        default=CONFIRMATION_METHODS[0],
+        choices=CONFIRMATION_METHODS,
         help="how to make sure: storage commitment, a query, or the one after the other",
     )
 
@@ -90,8 +89,8 @@ def web_options(options: argparse.Namespace) -> WebOptions:
         user=options.user,
         password=os.environ.get(PASSWORD, ""),
         token=os.environ.get(TOKEN, ""),
-        authority=options.web_ca,
-        unencrypted=options.unencrypted,
+        ca=options.web_ca,
+        allow_http=options.unencrypted,
     )
 
 

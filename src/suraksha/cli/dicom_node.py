@@ -43,7 +43,7 @@ def add_listen(parser: argparse.ArgumentParser) -> None:
         "--allow", action="append", default=[], metavar="TITLE", help="AE title that may call"
     )
     parser.add_argument(
-        "--beyond-loopback", action="store_true", help="let other computers reach the node"
+        "--allow-remote", action="store_true", help="accept connections from other computers"
     )
     parser.add_argument("--max-associations", type=int, default=8, metavar="N")
     add_tls(parser)
@@ -68,17 +68,24 @@ def run_listen(options: argparse.Namespace) -> int:
     _hush()
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebArchive
-    from suraksha.dicom.network.limits import NetworkLimits
     from suraksha.dicom.network.scp import ScpOptions, StorageScp
+    from suraksha.dicom.network.server import NetworkLimits
 
     length = options.max_object_mb * MIB
     chosen = ScpOptions(
-        *(options.aet, options.host, options.port, tuple(options.allow)),
-        beyond_loopback=options.beyond_loopback,
+        title=options.aet,
+        host=options.host,
+        port=options.port,
+        allowed_titles=tuple(options.allow),
+        allow_remote=options.allow_remote,
         tls=_own_tls(options),
-        bounds=NetworkLimits(options.max_associations, object_bytes=length, held_bytes=2 * length),
-        free_bytes=options.min_free_mb * MIB,
-        pending=options.max_pending,
+        limits=NetworkLimits(
+            max_associations=options.max_associations,
+            max_object_bytes=length,
+            max_memory_bytes=2 * length,
+        ),
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
     commitments = Commitments()
     destination: Destination = (
@@ -110,7 +117,10 @@ def run_watch(options: argparse.Namespace) -> int:
 
     archive = WebArchive(options.url, web_options(options))
     chosen = PollOptions(
-        *(options.every, options.days, options.min_free_mb * MIB, options.max_pending)
+        interval_s=options.every,
+        days=options.days,
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
     with _desk(options, archive) as (desk, make_ready):
         watcher = Poller(archive, desk.spool, desk.queue, options=chosen)
@@ -152,9 +162,9 @@ def _maker(options: argparse.Namespace) -> ObjectWriter:
 def _desk(
     options: argparse.Namespace, destination: Destination
 ) -> Iterator[tuple[DicomService, Callable[[str], None]]]:
-    from suraksha.dicom.network.jobs import Patience
+    from suraksha.dicom.network.queue import RetryPolicy
     from suraksha.dicom.network.service import open_service
-    from suraksha.dicom.network.worker import WorkOptions
+    from suraksha.dicom.network.worker import WorkerOptions
 
     def ready(where: str) -> None:
         line = {"event": "ready", "where": where}
@@ -165,8 +175,8 @@ def _desk(
         options.spool,
         _maker(options),
         destination=destination,
-        patience=Patience(attempts=options.attempts),
-        options=WorkOptions(keep=options.keep),
+        retry=RetryPolicy(max_attempts=options.attempts),
+        options=WorkerOptions(keep=options.keep),
     ) as desk:
         yield desk, ready
 

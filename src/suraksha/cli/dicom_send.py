@@ -123,5 +123,5 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
             queue.replay(job)
         else:  # nothing to work on: where it is watched for, it is fetched anew
             queue.drop(job)
-            spool.forget(job)
+            spool.remove(job)
     return len(chosen) if options.replay else 0

@@ -132,7 +132,7 @@ def _frame(coded: bytes, known: Guarded) -> Dataset:
 
 
 def _decoded(frame: Dataset, syntax: str) -> NDArray[Any]:
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     plugins = DECODERS.get(syntax.rpartition(".")[2], ("",)) if syntax.count(".") > 5 else ("",)
     for plugin in plugins[:-1]:
@@ -184,7 +184,7 @@ def _first(value: Any) -> float | None:  # noqa: ANN401 - a DS of pydicom, one o
 
 def _looked_up(pixels: NDArray[Any], header: Dataset) -> NDArray[Any]:
     from pydicom import Dataset
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     palette = Dataset()
     for name in PALETTE:
