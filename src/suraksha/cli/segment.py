@@ -83,7 +83,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         help="side of the network's input, or auto: chosen as it runs (default: the bundle's own)",
     )
     parser.add_argument(
-        "--any-image",
+        "--no-input-check",
         action="store_true",
         help="segment what does not look like ultrasound, too",
     )
@@ -102,7 +102,7 @@ def load_chosen(options: argparse.Namespace, *, most_threads: int | None = None)
         engine=options.engine,
         threads=threads if most_threads is None else min(threads, most_threads),
         patch=options.patch,
-        check=not options.any_image,
+        check=not options.no_input_check,
     )
 
 

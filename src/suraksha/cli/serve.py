@@ -18,20 +18,20 @@ from suraksha.cli.segment import add_bundle, load_chosen
 from suraksha.errors import UsageError
 from suraksha.web.app import create_app
 from suraksha.web.logs import log_config
-from suraksha.web.settings import LOOPBACK, Limits, Settings
+from suraksha.web.settings import LOOPBACK, RequestLimits, Settings
 
 TOKEN_VARIABLE = "SURAKSHA_TOKEN"
 GRACE_S = 30
 # connections beyond those that are answered, for the page's own files and for health checks
 SPARE_CONNECTIONS = 56
 LIMITS = {
-    "upload_mb": ("--max-upload", "MIB", "greatest body of a request"),
-    "pixels": ("--max-pixels", "N", "most pixels of an image"),
-    "files": ("--max-files", "N", "most images of a request"),
-    "frames": ("--max-frames", "N", "most frames of a request"),
-    "requests": ("--max-requests", "N", "requests taken at once, others get 429"),
-    "workers": ("--workers", "N", "requests worked on at once"),
-    "seconds": ("--timeout", "S", "longest time to send, and again to answer"),
+    "max_upload_mb": ("--max-upload-mb", "MIB", "maximum size of a request"),
+    "max_pixels": ("--max-pixels", "N", "maximum number of pixels of an image"),
+    "max_files": ("--max-files", "N", "maximum number of files per request"),
+    "max_frames": ("--max-frames", "N", "maximum number of frames per request"),
+    "max_requests": ("--max-requests", "N", "maximum concurrent requests; others get 429"),
+    "workers": ("--workers", "N", "requests processed at the same time"),
+    "timeout_s": ("--timeout", "S", "maximum time for an upload, and again for processing"),
 }
 
 
@@ -46,15 +46,16 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         "--token-file", type=Path, metavar="FILE", help=f"holds the token (or {TOKEN_VARIABLE})"
     )
     parser.add_argument(
-        "--name", action="append", default=[], metavar="HOST", help="a name that it is called by"
-    )
+        "--allow-host", action="append", default=[], metavar="HOST",
+        help="additional allowed Host header",
+    )  # fmt: skip
     parser.add_argument("--tls-cert", type=Path, metavar="PEM")
     parser.add_argument("--tls-key", type=Path, metavar="PEM")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep images and results")
     add_bundle(parser)
-    known = {field.name: field.default for field in fields(Limits)}
+    known = {field.name: field.default for field in fields(RequestLimits)}
     for name, (flag, metavar, text) in LIMITS.items():
-        kind = float if name == "seconds" else int
+        kind = float if name == "timeout_s" else int
         parser.add_argument(
             flag, dest=name, type=kind, default=known[name], metavar=metavar,
             help=f"{text} (%(default)s)",
@@ -79,7 +80,7 @@ def run_serve(options: argparse.Namespace) -> int:
         proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=settings.limits.requests + SPARE_CONNECTIONS,
+        limit_concurrency=settings.limits.max_requests + SPARE_CONNECTIONS,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )
@@ -102,9 +103,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         )
     if (options.tls_cert is None) != (options.tls_key is None):
         raise UsageError("TLS cannot be used", "it takes a certificate and its key", "Give both")
-    limits = Limits(**{name: getattr(options, name) for name in LIMITS})
-    names = (*options.name, options.host)
-    return Settings(limits, token=token, hosts=names, keep=options.keep)
+    limits = RequestLimits(**{name: getattr(options, name) for name in LIMITS})
+    hosts = (*options.allow_host, options.host)
+    return Settings(limits, token=token, allowed_hosts=hosts, keep=options.keep)
 
 
 def _token(options: argparse.Namespace) -> str | None:
