@@ -86,7 +86,7 @@ def _tempered_facts(fit: Any, temperature: float) -> Any:  # noqa: ANN401 - any 
     if isinstance(fit, Mapping):
         return {
             key: temperature_scaled_level(value, temperature)
-            if key == "peak"
+            if key == "min_peak"
             else _tempered_facts(value, temperature)
             for key, value in fit.items()
         }
@@ -106,7 +106,7 @@ def calibration_metrics(
     cases = [CalibrationCase(one.image, predict(one.image), one.truth) for one in samples]
     answers = [answer(case, threshold=card.threshold, rule=card.postprocessing) for case in cases]
     refused = sum(
-        bool(out_of_distribution_reason(one.image, card.confidence_calibration.image_features))
+        bool(out_of_distribution_reason(one.image, card.confidence_calibration.feature_bounds))
         for one in samples
     )
     return {

@@ -24,7 +24,7 @@ from suraksha.datasets.samples import (
 from suraksha.errors import UnknownNameError, UsageError
 from suraksha.evaluation.score_classes import score_class_predictions
 from suraksha.evaluation.summaries import ALL, RULELESS, TEST, VALIDATION
-from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.inference.prediction import Prediction, class_probabilities
 from suraksha.inference.segmenter import Segmenter
 from suraksha.metrics.baseline import mean_mask
@@ -290,9 +290,21 @@ def score(
     for sample in samples:
         one, shape = predict(sample.image), sample.image.shape
         calibration += reliability(one.probability, sample.truth)
-        masks = {name: one.mask(threshold, rule)}
+        masks = {
+            name: lesion_mask(
+                one.probability,
+                threshold=threshold,
+                rule=rule,
+                lesion_probability=one.lesion_probability,
+            )
+        }
         if not rule.is_identity(threshold):
-            masks[f"{name}, {RULELESS}"] = one.mask(threshold, NO_RULE)
+            masks[f"{name}, {RULELESS}"] = lesion_mask(
+                one.probability,
+                threshold=threshold,
+                rule=NO_RULE,
+                lesion_probability=one.lesion_probability,
+            )
         masks["all background"] = np.zeros(shape, dtype=np.bool_)
         if average is not None:
             masks["mean mask"] = resize_mask(average, shape)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit
 
-from suraksha.inference.calibration import CERTAIN, ConfidenceCalibration, logit, sigmoid
+from suraksha.inference.calibration import PROBABILITY_EPS, ConfidenceCalibration, logit, sigmoid
 from suraksha.inference.ood import fit_bounds, image_features
-from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.inference.prediction import Prediction
 from suraksha.measurement.components import components
 from suraksha.measurement.measure import measure
@@ -74,20 +74,20 @@ def fit_calibration(
     temperature = fit_pixel_temperature(cases)
     scaled = [replace(case, told=temperature_scaled(case.told, temperature)) for case in cases]
     cut = temperature_scaled_level(threshold, temperature)
-    changed = replace(rule, peak=temperature_scaled_level(rule.peak, temperature))
+    changed = replace(rule, min_peak=temperature_scaled_level(rule.min_peak, temperature))
     answers = [answer(case, threshold=cut, rule=changed) for case in scaled]
     regions = [region for one in answers for region in one.regions]
     intercept, slope = _platt(regions)
     plain = ConfidenceCalibration(temperature, intercept, slope)
-    review_below, review_unseen = _review(answers, plain)
+    review_below_confidence, review_unmarked_above = _review(answers, plain)
     found = [image_features(image) for image in like] + [
         image_features(case.image) for case in cases
     ]
     confidence_calibration = replace(
         plain,
-        review_below=review_below,
-        review_unseen=review_unseen,
-        image_features=fit_bounds(found) if found else {},
+        review_below_confidence=review_below_confidence,
+        review_unmarked_above=review_unmarked_above,
+        feature_bounds=fit_bounds(found) if found else {},
     )
     facts = {
         "images": len(cases),
@@ -99,7 +99,7 @@ def fit_calibration(
 
 def temperature_scaled(told: Prediction, temperature: float) -> Prediction:
     """The same at a temperature."""
-    kept = np.clip(told.probability.astype(np.float64), CERTAIN, 1 - CERTAIN)
+    kept = np.clip(told.probability.astype(np.float64), PROBABILITY_EPS, 1 - PROBABILITY_EPS)
     logits = np.log(kept / (1 - kept))
     return replace(told, probability=expit(logits / temperature).astype(np.float32))
 
@@ -114,7 +114,9 @@ def fit_pixel_temperature(cases: Sequence[CalibrationCase]) -> float:
     logits, truths = [], []
     for case in cases:
         step = max(1, case.truth.size // PIXELS)
-        kept = np.clip(case.told.probability.ravel()[::step], CERTAIN, 1 - CERTAIN).astype(float)
+        kept = np.clip(
+            case.told.probability.ravel()[::step], PROBABILITY_EPS, 1 - PROBABILITY_EPS
+        ).astype(float)
         logits.append(np.log(kept / (1 - kept)))
         truths.append(case.truth.ravel()[::step])
 
@@ -163,8 +165,8 @@ class CalibrationResult:
     def reviewed(self, confidence_calibration: ConfidenceCalibration) -> bool:
         """Whether it asks for review."""
         told = [confidence_calibration.confidence(region.mean) for region in self.regions]
-        low = bool(told) and min(told) < confidence_calibration.review_below
-        return low or (not told and self.lesion >= confidence_calibration.review_unseen)
+        low = bool(told) and min(told) < confidence_calibration.review_below_confidence
+        return low or (not told and self.lesion >= confidence_calibration.review_unmarked_above)
 
 
 def answer(case: CalibrationCase, *, threshold: float, rule: PostProcessing) -> CalibrationResult:
@@ -175,7 +177,15 @@ def answer(case: CalibrationCase, *, threshold: float, rule: PostProcessing) -> 
         threshold: Probability from which a pixel is lesion.
         rule: The presence rule at that temperature.
     """
-    mask, truth = case.told.mask(threshold, rule), case.truth
+    mask, truth = (
+        lesion_mask(
+            case.told.probability,
+            threshold=threshold,
+            rule=rule,
+            lesion_probability=case.told.lesion_probability,
+        ),
+        case.truth,
+    )
     lesions = measure(mask, probability=case.told.probability)
     parts = [_right(component, truth) for component in components(mask)]
     regions = tuple(
@@ -185,7 +195,9 @@ def answer(case: CalibrationCase, *, threshold: float, rule: PostProcessing) -> 
     both = int(mask.sum()) + int(truth.sum())
     dice = 2 * int((mask & truth).sum()) / both if both else 1.0
     poor = bool(mask.any()) if not truth.any() else dice < RIGHT
-    return CalibrationResult(regions, case.told.lesion if case.told.classes else 0.0, poor)
+    return CalibrationResult(
+        regions, case.told.lesion_probability if case.told.classes else 0.0, poor
+    )
 
 
 def _right(component: Any, truth: Mask) -> bool:  # noqa: ANN401 - a Component
@@ -232,7 +244,9 @@ def _review(
     best, chosen = (-1, 0.0), (0.0, 2.0)
     for below in dict.fromkeys(min(1.0, bound) for bound in bounds):
         for unseen in UNSEEN:
-            tried = replace(confidence_calibration, review_below=below, review_unseen=unseen)
+            tried = replace(
+                confidence_calibration, review_below_confidence=below, review_unmarked_above=unseen
+            )
             asked = [one.reviewed(tried) for one in answers]
             if sum(asked) > MAX_REVIEWED * len(answers):
                 continue

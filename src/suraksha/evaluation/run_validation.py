@@ -94,4 +94,4 @@ def _cases(
                 answer.classes, names=classes.names, temperature=classes.temperature
             )
             told = Prediction(answer.probability, probabilities, classes.normal)
-        yield Case(told.probability, truth, told.lesion)
+        yield Case(told.probability, truth, told.lesion_probability)

@@ -35,7 +35,7 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "e8acf59e06864729f43044ec9f2b85b224cee1df51390f708b305ae892dd0bae"}
+    {"suraksha-lite": "badfa17411c0bd6c849438b365fe53593da373e7bcc88de176af2213a3e4d741"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 

@@ -13,7 +13,7 @@ from suraksha.inference.calibration import ConfidenceCalibration
 from suraksha.inference.postprocessing import PostProcessing
 from suraksha.preprocessing import THRESHOLD, Preparation
 
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 # keys that a card may lack, each a table of facts
 FACTS = (
     "postprocessing_fit",
@@ -128,7 +128,7 @@ class Card:
                 "Export the bundle again",
             )
         if not set(self.normal_classes) <= set(self.classes) or (
-            self.postprocessing.lesion > 0 and not self.normal_classes
+            self.postprocessing.min_image_probability > 0 and not self.normal_classes
         ):
             raise BundleError(
                 f"the presence rule of bundle {self.name} cannot be applied",
@@ -154,11 +154,11 @@ def _texts(listed: object) -> tuple[str, ...]:
 
 
 def _trust(table: Mapping[str, Any]) -> ConfidenceCalibration:
-    image_features = {
+    feature_bounds = {
         name: (float(low), float(high))
-        for name, (low, high) in table.get("image_features", {}).items()
+        for name, (low, high) in table.get("feature_bounds", {}).items()
     }
-    return ConfidenceCalibration(**{**table, "image_features": image_features})
+    return ConfidenceCalibration(**{**table, "feature_bounds": feature_bounds})
 
 
 def read_card(text: str) -> Card:
