@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from suraksha.errors import InputError, UsageError
-from suraksha.reporting.overlay import AXES, TINT, overlay
+from suraksha.reporting.overlay import AXES, CONTOUR, overlay
 from suraksha.types import Image, Lesion
 
 
@@ -100,7 +100,7 @@ def test_the_outline_lies_inside_and_has_its_width(side, width):
     mask = np.zeros(shape, bool)
     mask[100:200, 100:200] = True
     drawn = overlay(flat(shape), mask, opacity=0.0)
-    line = (drawn == TINT).all(axis=2)
+    line = (drawn == CONTOUR).all(axis=2)
     expected = mask.copy()
     expected[100 + width : 200 - width, 100 + width : 200 - width] = False
     np.testing.assert_array_equal(line, expected)
@@ -109,7 +109,7 @@ def test_the_outline_lies_inside_and_has_its_width(side, width):
 def test_the_outline_closes_at_the_edge_of_the_image():
     mask = np.zeros((100, 100), bool)
     mask[:30, 20:60] = True
-    line = (overlay(flat((100, 100)), mask) == TINT).all(axis=2)
+    line = (overlay(flat((100, 100)), mask) == CONTOUR).all(axis=2)
     assert line[0, 20:60].all()
 
 
@@ -118,7 +118,7 @@ def test_opacity_mixes_the_tint():
     mask = disc(shape, (40, 50), 20)
     for opacity in (0.0, 0.3, 1.0):
         drawn = overlay(flat(shape), mask, opacity=opacity)
-        expected = np.rint(120 * (1 - opacity) + np.array(TINT) * opacity)
+        expected = np.rint(120 * (1 - opacity) + np.array(CONTOUR) * opacity)
         np.testing.assert_array_equal(drawn[40, 50], expected)
 
 

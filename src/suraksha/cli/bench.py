@@ -10,7 +10,7 @@ from pathlib import Path
 from suraksha.cli.data import bar, positive
 from suraksha.compute.base import EXECUTORS, make_executor
 from suraksha.evaluation.summaries import markdown_table
-from suraksha.experiments.execution import BenchOptions, bench
+from suraksha.experiments.execution import BenchOptions, run_plan
 from suraksha.experiments.formats import FORMATS
 from suraksha.experiments.latency import HEAD, latency_json, latency_rows, measure_latency
 from suraksha.experiments.plan import load_plan
@@ -172,7 +172,7 @@ def _run_plan(options: argparse.Namespace) -> int:
         executor=make_executor(options.compute, address=options.address, workers=options.workers),
         log=(lambda line: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
     )
-    done = bench(plan, options.data, out=out, options=choice)
+    done = run_plan(plan, options.data, out=out, options=choice)
     text = f"{done.text}\nwritten: {out / 'report'}.json, .md"
     print(json.dumps(done.report) if options.json else text)
     return 1 if done.failed else 0

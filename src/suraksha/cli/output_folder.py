@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from suraksha.errors import InputError
-from suraksha.io.images import is_dicom
+from suraksha.io.guards import is_dicom
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm", ".dicom")
 LINES = "results.jsonl"

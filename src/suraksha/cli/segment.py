@@ -39,7 +39,8 @@ from suraksha.inference.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.inference.card import DECISION_SUPPORT
 from suraksha.inference.engines import AUTO, ENGINES, default_threads
 from suraksha.inference.segmenter import Segmenter, load_segmenter
-from suraksha.io.images import is_dicom, read_image
+from suraksha.io.guards import is_dicom
+from suraksha.io.images import read_image
 from suraksha.reporting.model_card import model_card
 from suraksha.reporting.records import SUPPORT, csv_text, result_record, support_record
 from suraksha.types import Image, Result, Spacing

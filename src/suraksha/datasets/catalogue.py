@@ -136,6 +136,11 @@ DATASETS: tuple[DatasetSpec, ...] = (
 )
 
 
+def list_datasets() -> tuple[str, ...]:
+    """The names of the known data sets, sorted."""
+    return tuple(sorted(spec.name for spec in DATASETS))
+
+
 def find_dataset(name: str) -> DatasetSpec:
     """The description of a data set of the table.
 

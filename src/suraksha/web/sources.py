@@ -12,7 +12,8 @@ from PIL import Image as PilImage
 
 from suraksha.errors import InputError
 from suraksha.io.dicom import DicomFile
-from suraksha.io.images import DECODER_ERRORS, FORMATS, read_image
+from suraksha.io.guards import DECODER_ERRORS
+from suraksha.io.images import FORMATS, read_image
 from suraksha.io.video import FrameSource, opencv
 from suraksha.types import Image, Spacing
 from suraksha.web.errors import HttpError
