@@ -17,8 +17,17 @@ from sklearn.metrics import (
 )
 
 from suraksha.errors import InputError
-from suraksha.metrics import Counts, accuracy, counts, dice, iou, precision, recall
-from suraksha.metrics.overlap import OVERLAP, score_counts
+from suraksha.metrics.overlap import (
+    OVERLAP,
+    Counts,
+    accuracy,
+    counts,
+    dice,
+    iou,
+    precision,
+    recall,
+    score_counts,
+)
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 PAIRS = SHAPES.flatmap(
