@@ -141,5 +141,5 @@ class MissingExtraError(SurakshaError):
         super().__init__(
             f"{feature} is not available",
             f"the module '{module}' is not installed",
-            f"Install the extra suraksha[{extra}]: run pip install '.[{extra}]' in a clone of Suraksha",
+            f"Install the extra suraksha[{extra}]: in a clone, run pip install '.[{extra}]'",
         )

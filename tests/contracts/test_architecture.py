@@ -93,7 +93,7 @@ def test_no_print_exit_assert_or_bare_stub(path):
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_no_starred_tuple_groups_elements(path):
-    """``f(*(a, b), c=d)`` and ``(*("x", "y"), z)`` are written out; unpacking a variable is fine."""
+    """``f(*(a, b), c=d)`` and ``(*("x", "y"), z)`` are to be written out."""
     starred = [
         f"{name_of(path)}:{node.lineno}"
         for node in ast.walk(tree_of(path))

@@ -130,9 +130,9 @@ def test_many_counts_at_once_score_as_one_by_one(many):
     [
         (np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool), "prediction .* uint8"),
         (np.zeros((2, 2), bool), np.zeros((2, 2)), "truth .* float64"),
-        (np.zeros(4, bool), np.zeros(4, bool), "no mask"),
-        (np.zeros((0, 2), bool), np.zeros((0, 2), bool), "no mask"),
-        (np.zeros((2, 2), bool), np.zeros((2, 3), bool), "Restore the prediction"),
+        (np.zeros(4, bool), np.zeros(4, bool), "not a mask"),
+        (np.zeros((0, 2), bool), np.zeros((0, 2), bool), "not a mask"),
+        (np.zeros((2, 2), bool), np.zeros((2, 3), bool), "Resize the prediction"),
     ],
 )
 def test_unfit_masks_are_refused(prediction, truth, said):
@@ -141,5 +141,5 @@ def test_unfit_masks_are_refused(prediction, truth, said):
 
 
 def test_negative_counts_are_refused():
-    with pytest.raises(InputError, match="never negative"):
+    with pytest.raises(InputError, match="not negative"):
         Counts(tp=-1)

@@ -159,7 +159,7 @@ def test_what_cannot_be_paired_is_refused(four, change):
 def test_no_scores_and_double_names_are_refused(four):
     with pytest.raises(UsageError):
         summarise([])
-    with pytest.raises(DataError, match="scored twice"):
+    with pytest.raises(DataError, match="two scores"):
         summarise([four[0], four[0]])
     with pytest.raises(InputError):
         score_image(EMPTY, EMPTY[:-1], name="x")

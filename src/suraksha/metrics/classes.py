@@ -145,8 +145,9 @@ def _questions(
 def auc(scores: Floats, sides: tuple[Flags, Flags], *, resampler: Resampler) -> Estimate:
     """Area under the ROC curve with its 95 % interval; NaN if a side has no image.
 
-    It is the chance that an image of yes has a greater score than one of no, ties counted half:
-    Mann and Whitney's statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747).
+    It is the probability that a positive image has a higher score than a negative one, with ties
+    counted half: the Mann-Whitney statistic (Hanley and McNeil 1982,
+    doi:10.1148/radiology.143.1.7063747).
 
     Args:
         scores: (images,) floats, higher for positive images.

@@ -129,7 +129,7 @@ def _score(name: str, of: Counts) -> float:
 
 
 def dice(of: Counts) -> float:
-    """2 TP / (2 TP + FP + FN), the F1 score (Dice 1945, doi:10.2307/1932409); see the empty rule."""
+    """2 TP / (2 TP + FP + FN), the F1 score (Dice 1945, doi:10.2307/1932409)."""
     return _score("dice", of)
 
 
