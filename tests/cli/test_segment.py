@@ -316,7 +316,7 @@ def test_people_are_told_what_needs_a_look():
         "lesions": [],
         "review": ["nothing is marked, but <why>"],
         "frame": 7,
-        "why_no_spacing": "the file tells no size of its pixels",
+        "why_no_spacing": "the file does not contain the pixel size",
         "not_written": {"rtstruct": "no place in the patient"},
         "overlay": "clip_overlay.png",
         "bundle": "b",
@@ -326,7 +326,7 @@ def test_people_are_told_what_needs_a_look():
     for told in (
         "Look at it</b>: nothing is marked, but &lt;why&gt;",
         "frame 7 of the clip",
-        "no millimetres: the file tells no size of its pixels",
+        "no millimetres: the file does not contain the pixel size",
         "no rtstruct file: no place in the patient",
     ):
         assert told in page

@@ -65,7 +65,7 @@ def test_without_calibration_it_says_why_there_are_no_millimetres(make_dicom, tm
     main(["segment", str(tmp_path / "us.dcm"), "--out", str(out)])
     (record,) = records(out)
     assert record["spacing_mm"] is None
-    assert record["why_no_spacing"] == "the file tells no size of its pixels"
+    assert record["why_no_spacing"] == "the file does not contain the pixel size"
     assert all(lesion["long_axis_mm"] is None for lesion in record["lesions"])
 
 

@@ -148,7 +148,7 @@ def test_a_missing_extra_is_named(capsys, monkeypatch):
 
     monkeypatch.setattr("suraksha.cli.app.import_module", absent)
     assert main(["train", "strong"]) == 1
-    assert "pip install 'suraksha[train]'" in capsys.readouterr().err
+    assert "pip install '.[train]'" in capsys.readouterr().err
 
 
 @pytest.mark.busi
