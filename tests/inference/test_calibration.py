@@ -74,7 +74,7 @@ def test_a_card_keeps_its_calibration():
     card = read_bundle(None).card
     assert read_card(card.to_json()) == card
     assert card.confidence_calibration.feature_bounds["colour"][1] >= 0.4
-    with pytest.raises(BundleError, match="unknown key 'confidence_calibration.temprature'"):
+    with pytest.raises(BundleError, match=r"unknown key 'confidence_calibration\.temprature'"):
         read_card(card.to_json().replace('"temperature"', '"temprature"'))
 
 

@@ -13,12 +13,12 @@ from suraksha.inference.roi import (
     MARGIN,
     MAX_ROI_FRACTION,
     InferenceSpec,
+    Stopwatch,
     find_roi,
     predict_full,
     predict_roi,
 )
 from suraksha.inference.segmenter import load_segmenter
-from suraksha.inference.roi import Stopwatch
 from suraksha.preprocessing import Preparation
 from suraksha.types import Image, Patch, Spacing
 

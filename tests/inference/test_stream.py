@@ -13,8 +13,7 @@ from suraksha.errors import DataError, UsageError
 from suraksha.inference import stream as stream_module
 from suraksha.inference.prediction import Prediction
 from suraksha.inference.segmenter import load_segmenter
-from suraksha.inference.stream import QUEUE, Stream
-from suraksha.inference.stream import StreamOptions
+from suraksha.inference.stream import QUEUE, Stream, StreamOptions
 from suraksha.io.video import Frame
 from suraksha.types import Image
 
