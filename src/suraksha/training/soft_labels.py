@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from suraksha.datasets.cache import Cache
-from suraksha.datasets.splits import Split
+from suraksha.datasets.split_file import Split
 from suraksha.errors import TrainError
 from suraksha.evaluation.predict import probabilities
 from suraksha.runs.config import DataConfig
