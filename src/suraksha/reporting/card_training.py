@@ -9,6 +9,7 @@ PROTOCOLS = {
     "paper": "a random split of the lesion images; near-duplicates may lie on both sides",
     "community": "lists of lesion images that others use; near-duplicates may lie on both sides",
     "clean": "all images; near-duplicates lie on one side",
+    "hospitals": "several data sets; one is left out, or each has its own test part",
 }
 # keys of `Card.training` -> what they are called; others follow under their own names
 TRAINING = {
