@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.evaluation.summaries import RULELESS
 from suraksha.experiments.plan import Cell, Plan
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate

@@ -23,7 +23,8 @@ from suraksha.datasets.cache import Cache, is_cache, open_cache, pack
 from suraksha.datasets.distributed import launched_rank
 from suraksha.datasets.layouts import Case, locate
 from suraksha.datasets.loaders import CacheDataset, classes_of, plain_loader, training_loader
-from suraksha.datasets.splits import Split, hold_out, make_split
+from suraksha.datasets.split_file import Split
+from suraksha.datasets.splits import hold_out, make_split
 from suraksha.errors import DataError, TrainError
 from suraksha.evaluation.fit_run import fit_run
 from suraksha.evaluation.summaries import read_metrics
