@@ -21,8 +21,8 @@ from suraksha.errors import UsageError
 from suraksha.inference.segmenter import load_segmenter
 from suraksha.io.dicom import DicomFile
 
-from .make import image, region, us_cine, us_files, us_image
-from .servers import DICOM, NODE, Listening, Orthanc, wait_for
+from ..make import image, region, us_cine, us_files, us_image
+from ..servers import DICOM, NODE, Listening, Orthanc, wait_for
 
 ORTHANC = Peer("ORTHANC", "127.0.0.1", DICOM)
 AT_ORTHANC = f"ORTHANC@127.0.0.1:{DICOM}"

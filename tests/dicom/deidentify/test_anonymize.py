@@ -19,7 +19,7 @@ from suraksha.dicom.deidentify.anonymize import anonymize
 from suraksha.dicom.deidentify.profile import Pseudonyms, actions
 from suraksha.errors import InputError
 
-from .make import NAME, PATIENT_ID, image, region, us_cine, us_image
+from ..make import NAME, PATIENT_ID, image, region, us_cine, us_image
 
 SECRET = Pseudonyms(b"a secret of tests that is long enough")
 SCAN = [region(30, 10, 199, 239)]

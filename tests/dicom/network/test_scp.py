@@ -11,15 +11,13 @@ from pydicom.uid import RLELossless
 from pynetdicom.sop_class import Verification
 
 from suraksha.dicom.network.commitment import Commitments
-from suraksha.dicom.network.jobs import State, job_id
-from suraksha.dicom.network.limits import NetworkLimits
 from suraksha.dicom.network.logs import silence_loggers
 from suraksha.dicom.network.queue import Queue
 from suraksha.dicom.network.scp import ScpOptions, StorageScp
 from suraksha.dicom.network.spool import Spool
 from suraksha.errors import UsageError
 
-from .hostile import (
+from ..hostile import (
     DEFLATED,
     OBJECTS,
     SOCKETS,
@@ -31,8 +29,8 @@ from .hostile import (
     store_raw,
     write_to,
 )
-from .make import us_image
-from .servers import wait_for
+from ..make import us_image
+from ..servers import wait_for
 
 # what hostile bytes make pydicom say in our own client and in pynetdicom's threads
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -6,18 +6,16 @@ import pytest
 from pydicom import dcmread
 
 from suraksha.dicom.network.dicomweb import WebArchive, WebOptions
-from suraksha.dicom.network.jobs import State, job_id
 from suraksha.dicom.network.logs import silence_loggers
-from suraksha.dicom.network.multipart import save_part
 from suraksha.dicom.network.peer import PeerError, Reference, reference
 from suraksha.dicom.network.poller import Poller, PollOptions
 from suraksha.dicom.network.queue import Queue
 from suraksha.dicom.network.spool import Spool
 from suraksha.errors import InputError, UsageError
 
-from .hostile import encoded, header
-from .make import us_cine, us_files, us_image
-from .servers import PASSWORD, USER, Listening, wait_for
+from ..hostile import encoded, header
+from ..make import us_cine, us_files, us_image
+from ..servers import PASSWORD, USER, Listening, wait_for
 
 LOGIN = WebOptions(user=USER, password=PASSWORD)
 
