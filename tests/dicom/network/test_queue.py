@@ -28,7 +28,9 @@ def clock():
 
 @pytest.fixture
 def queue(tmp_path, clock):
-    made = Queue(tmp_path / "spool", RetryPolicy(max_attempts=3, first_delay_s=2, max_delay_s=5), clock)
+    made = Queue(
+        tmp_path / "spool", RetryPolicy(max_attempts=3, first_delay_s=2, max_delay_s=5), clock
+    )
     yield made
     made.close()
 

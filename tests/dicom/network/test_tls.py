@@ -49,8 +49,11 @@ def certificates(tmp_path_factory):
 
 
 def files(folder, name, *, authority="ca"):
-    ours = (folder / f"{name}.pem", folder / f"{name}.key") if name else (None, None)
-    return Tls(*ours, folder / f"{authority}.pem" if authority else None)
+    return Tls(
+        certificate=folder / f"{name}.pem" if name else None,
+        key=folder / f"{name}.key" if name else None,
+        ca=folder / f"{authority}.pem" if authority else None,
+    )
 
 
 @pytest.fixture
@@ -58,7 +61,9 @@ def node(certificates, tmp_path):
     silence_loggers()
     spool, queue = Spool(tmp_path / "spool"), Queue(tmp_path / "spool")
     options = ScpOptions(
-        port=0, tls=files(certificates, "node"), limits=NetworkLimits(max_associations=4, pdu_timeout_s=3)
+        port=0,
+        tls=files(certificates, "node"),
+        limits=NetworkLimits(max_associations=4, pdu_timeout_s=3),
     )
     made = StorageScp(spool, queue, options=options, commitments=Commitments())
     made.start()

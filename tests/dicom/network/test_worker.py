@@ -107,7 +107,9 @@ def test_repeated_results_have_the_same_uids(service, tmp_path):
     assert len(peer.stored) == 2
 
 
-def test_an_image_that_cannot_be_decoded_moves_to_the_dead_letter_queue_immediately(service, tmp_path):
+def test_an_image_that_cannot_be_decoded_moves_to_the_dead_letter_queue_immediately(
+    service, tmp_path
+):
     queue, spool, _, worker, _ = service
     job = put(queue, spool, tmp_path, pixels=image(0, rgb=True), syntax=JPEGBaseline8Bit)
     path = spool.image(job)
