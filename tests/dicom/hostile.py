@@ -112,7 +112,12 @@ def associate(port, *, title="SURAKSHA", calling="SCANNER", syntax=ExplicitVRLit
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
     entity.add_requested_context(UltrasoundImageStorage, syntax)
     entity.add_requested_context("1.2.840.10008.1.1")
-    return entity.associate("127.0.0.1", port, ae_title=title, **more)
+    association = entity.associate("127.0.0.1", port, ae_title=title, **more)
+    if not association.is_established and association.dul.socket is not None:
+        wire = association.dul.socket.socket
+        if wire is not None:  # pynetdicom leaves it to the garbage collector
+            wire.close()
+    return association
 
 
 def store_raw(port, content, *, uid=UID, syntax=ExplicitVRLittleEndian, times=1):
