@@ -50,7 +50,7 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     [
         (["listen", "--spool", "{}"], 2, "--to"),
         (["listen", "--spool", "{}", "--to", "nobody"], 2, "TITLE@host:port"),
-        (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--beyond-loopback"),
+        (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--allow-remote"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--to-tls"], 2, "--tls-ca"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--tls-cert", "c.pem"], 2, "--tls-key"),
         (["watch", "http://pacs.example/dicom-web", "--spool", "{}"], 2, "--unencrypted"),
@@ -81,4 +81,4 @@ def test_help_loads_no_dicom_library():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "--beyond-loopback" in done.stdout
+    assert "--allow-remote" in done.stdout
