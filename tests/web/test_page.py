@@ -259,7 +259,7 @@ def test_status_and_error_belong_to_the_open_file(ours, image):
     good, bad = ours.page.locator("#cases button").all()
     bad.focus()
     ours.page.keyboard.press("Enter")
-    ours.wait_for_text("#problem", "damaged")
+    ours.wait_for_text("#problem", "Cannot read bad.png: it is damaged")
     expect(bad).to_be_focused()
     assert bad.get_attribute("aria-current") == "true"
     assert ours.text("#status") == ""

@@ -63,7 +63,7 @@ async function attempt(one, task) {
     return await task();
   } catch (error) {
     if (error.status === 401) byId("token-box").hidden = false;
-    one.problem = error.message;
+    one.problem = error.message.replaceAll("image-1", one.name ?? "image-1"); // the server's name for the file
     return null;
   } finally {
     byId("busy").hidden = --running === 0;

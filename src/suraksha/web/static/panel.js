@@ -18,6 +18,13 @@ function replaceChildren(list, children) {
 
 const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
 
+// Two digits, but never "1.00" or "0.00" for a confidence that is not certain.
+function confidenceText(value) {
+  if (value > 0.995 && value < 1) return ">0.99";
+  if (value > 0 && value < 0.005) return "<0.01";
+  return fixed(value, 2);
+}
+
 export function sizeText(lesion) {
   if (lesion.long_axis_mm === null) return `${lesion.long_axis_px.toFixed(0)} × ${lesion.short_axis_px.toFixed(0)} px`;
   return `${lesion.long_axis_mm.toFixed(1)} × ${lesion.short_axis_mm.toFixed(1)} mm`;
@@ -49,7 +56,7 @@ export function showLesions(one, selected, select) {
   const rows = (at?.lesions ?? []).map((lesion, n) => {
     const row = createElement("tr"), number = createElement("button", String(lesion.label), { type: "button", "aria-pressed": n === selected, "aria-label": `Lesion ${lesion.label}, details` });
     number.addEventListener("click", () => select(n));
-    const cells = [sizeText(lesion), areaText(lesion), lengthText(lesion, "depth"), fixed(lesion.confidence, 2)];
+    const cells = [sizeText(lesion), areaText(lesion), lengthText(lesion, "depth"), confidenceText(lesion.confidence)];
     row.append(createElement("td"), ...cells.map((text) => createElement("td", text)));
     row.firstChild.append(number);
     row.classList.toggle("selected", n === selected);
