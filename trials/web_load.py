@@ -32,6 +32,7 @@ CLIENTS = 4
 SHAPES = ((400, 500), (600, 800), (200, 250), (700, 900))
 BUSY = 429
 MAX_GROWTH = 1.10
+Post = tuple[str, str, dict[str, Any]]  # name, path, arguments
 
 
 @dataclass
@@ -50,10 +51,10 @@ class Tally:
                 self.latency_ms.setdefault(request, []).append(ms)
 
 
-def requests(images: list[bytes]) -> list[tuple[str, str, dict[str, Any]]]:
+def requests(images: list[bytes]) -> list[Post]:
     """(name, path, arguments) of the requests that the page and other clients send."""
     parts = [("parts", (None, name)) for name in ("image", "mask", "attention")]
-    mix: list[tuple[str, str, dict[str, Any]]] = []
+    mix: list[Post] = []
     for image in images:
         mix.append(("segment", "/v1/segment", {"files": {"files": image}}))
         mix.append(("segment like the page", "/v1/segment", {"files": [("files", image), *parts]}))
@@ -64,10 +65,8 @@ def requests(images: list[bytes]) -> list[tuple[str, str, dict[str, Any]]]:
     return mix
 
 
-def client(address: str, start: int, end: float, tally: Tally) -> None:
+def client(address: str, mix: list[Post], start: int, end: float, tally: Tally) -> None:
     """Send requests without a pause until the end."""
-    serving: Any = import_module("tests.web.serving")
-    mix = requests([serving.phantom_png(n, shape=shape) for n, shape in enumerate(SHAPES)])
     with httpx.Client(base_url=address, timeout=90) as http:
         for number in count(start):
             if time.monotonic() > end:
@@ -91,11 +90,14 @@ def main() -> int:
     """Run the trial; 0 if every status was 200 or 429 and memory did not grow."""
     serving: Any = import_module("tests.web.serving")
     tally, memory = Tally(), []
+    mix = requests([serving.phantom_png(n, shape=shape) for n, shape in enumerate(SHAPES)])
     with tempfile.TemporaryDirectory() as name:
         server = serving.Served(Path(name))
         start = time.monotonic()
         threads = [
-            threading.Thread(target=client, args=(server.address, 3 * n, start + SECONDS, tally))
+            threading.Thread(
+                target=client, args=(server.address, mix, 3 * n, start + SECONDS, tally)
+            )
             for n in range(CLIENTS)
         ]
         for thread in threads:
