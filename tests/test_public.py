@@ -26,7 +26,8 @@ def test_the_lists_agree():
     assert suraksha.__all__ == sorted(suraksha.__all__)
 
 
-def test_rooms_that_fraction_a_name_with_a_function_are_both():
+@pytest.mark.torch
+def test_names_of_functions_are_importable():
     code = (
         "import numpy, suraksha as su\n"
         "mask = numpy.ones((3, 4), bool)\n"

@@ -102,7 +102,7 @@ def main() -> int:
         while any(thread.is_alive() for thread in threads):
             time.sleep(1)
             memory.append((round(time.monotonic() - start), round(server.memory_mb(), 1)))
-        taken, left = time.monotonic() - start, len(server.left_files())
+        taken, left = time.monotonic() - start, len(server.leftover_files())
         code, errors = server.stop(), server.log.count("ERROR")
     mb = [value for _, value in memory]
     part = max(len(mb) // 5, 1)

@@ -67,7 +67,7 @@ def main() -> int:
         early = server.memory_mb()
         exercise(server.address, counts, faults)
         memory = {"early": early, "late": server.memory_mb(), "greatest": server.memory_mb("VmHWM")}
-        left = len(server.left_files())
+        left = len(server.leftover_files())
         code = server.stop()
         errors = server.log.count("ERROR")
     report = {

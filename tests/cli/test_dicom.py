@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from suraksha.cli.app import main
-from suraksha.dicom.network.jobs import State
-from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.queue import Queue, State
 
 MAKE = Path(__file__).resolve().parents[1] / "dicom" / "make.py"
 

@@ -19,7 +19,7 @@ from suraksha.cli.app import main
         ["--host", "0.0.0.0", "--allow-remote"],
         ["--host", "::"],
         ["--workers", "0"],
-        ["--max-upload", "-1"],
+        ["--max-upload-mb", "-1"],
         ["--timeout", "nan"],
         ["--tls-cert", "cert.pem"],
     ],

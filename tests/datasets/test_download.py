@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from suraksha.datasets.download import fetch
-from suraksha.datasets.readers import find_cases
+from suraksha.datasets.layouts import find_cases
 from suraksha.errors import DataError, UnknownNameError, UsageError
 
 

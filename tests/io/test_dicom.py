@@ -149,7 +149,7 @@ def test_a_cine_knows_its_frames(make_dicom, tmp_path):
     assert (third.name, third.origin.frame, third.origin.frames) == ("clip-3", 3, 3)
     assert "PixelData" not in third.origin.header
     for outside in (-1, 3):
-        with pytest.raises(InputError, match=rf"frame {outside} was asked for and it has 3"):
+        with pytest.raises(InputError, match=rf"frame {outside} does not exist, the file has 3"):
             file.image(outside)
 
 

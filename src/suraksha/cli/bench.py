@@ -93,7 +93,7 @@ def run_run(options: argparse.Namespace) -> int:
         executor=make_executor(options.compute, address=options.address, workers=options.workers),
         log=log,
     )
-    done = execution.bench(plan, options.data, out=out, options=choice)
+    done = execution.run_plan(plan, options.data, out=out, options=choice)
     text = f"{done.text}\nwritten: {out / 'report'}.json, .md"
     print(json.dumps(done.report) if options.json else text)
     return 1 if done.failed else 0

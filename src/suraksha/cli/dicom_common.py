@@ -137,8 +137,8 @@ def web_options(options: argparse.Namespace) -> WebOptions:
         user=options.user,
         password=os.environ.get(PASSWORD, ""),
         token=os.environ.get(TOKEN, ""),
-        authority=options.web_ca,
-        unencrypted=options.unencrypted,
+        ca=options.web_ca,
+        allow_http=options.unencrypted,
     )
 
 

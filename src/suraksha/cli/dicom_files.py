@@ -42,11 +42,13 @@ def run_anonymize(options: argparse.Namespace) -> int:
     from suraksha.dicom.deidentify.profile import Pseudonyms
 
     paths, failed = dicom_files(options.paths), 0
-    names = Pseudonyms(_secret(options.secret_file))
+    pseudonyms = Pseudonyms(_secret(options.secret_file))
     for path in paths:
         record: dict[str, Any] = {"image": str(path)}
         try:
-            made = anonymize(path, options.out, names=names, whole_images=options.whole_images)
+            made = anonymize(
+                path, options.out, pseudonyms=pseudonyms, whole_images=options.whole_images
+            )
         except SurakshaError as error:
             failed += 1
             _print(options, record | {"error": str(error)})

@@ -84,7 +84,7 @@ def run_listen(options: argparse.Namespace) -> int:
     _silence_libraries()
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebArchive
-    from suraksha.dicom.network.limits import NetworkLimits
+    from suraksha.dicom.network.server import NetworkLimits
     from suraksha.dicom.network.scp import ScpOptions, StorageScp
 
     length = options.max_object_mb * MIB
@@ -92,12 +92,16 @@ def run_listen(options: argparse.Namespace) -> int:
         title=options.aet,
         host=options.host,
         port=options.port,
-        allowed=tuple(options.allow),
-        beyond_loopback=options.allow_remote,
+        allowed_titles=tuple(options.allow),
+        allow_remote=options.allow_remote,
         tls=_own_tls(options),
-        bounds=NetworkLimits(options.max_associations, object_bytes=length, held_bytes=2 * length),
-        free_bytes=options.min_free_mb * MIB,
-        pending=options.max_pending,
+        limits=NetworkLimits(
+            max_associations=options.max_associations,
+            max_object_bytes=length,
+            max_memory_bytes=2 * length,
+        ),
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
     commitments = Commitments()
     destination: Destination = (
@@ -131,10 +135,10 @@ def run_watch(options: argparse.Namespace) -> int:
 
     archive = WebArchive(options.url, web_options(options))
     chosen = PollOptions(
-        every_s=options.every,
+        interval_s=options.every,
         days=options.days,
-        free_bytes=options.min_free_mb * MIB,
-        pending=options.max_pending,
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
     with _service(options, archive) as (service, announce):
         watcher = Poller(archive, service.spool, service.queue, options=chosen)
@@ -176,9 +180,9 @@ def _object_writer(options: argparse.Namespace) -> ObjectWriter:
 def _service(
     options: argparse.Namespace, destination: Destination
 ) -> Iterator[tuple[DicomService, Callable[[str], None]]]:
-    from suraksha.dicom.network.jobs import Patience
+    from suraksha.dicom.network.queue import RetryPolicy
     from suraksha.dicom.network.service import open_service
-    from suraksha.dicom.network.worker import WorkOptions
+    from suraksha.dicom.network.worker import WorkerOptions
 
     def announce(where: str) -> None:
         line = {"event": "ready", "where": where}
@@ -189,8 +193,8 @@ def _service(
         options.spool,
         _object_writer(options),
         destination=destination,
-        patience=Patience(attempts=options.attempts),
-        options=WorkOptions(keep=options.keep),
+        retry=RetryPolicy(max_attempts=options.attempts),
+        options=WorkerOptions(keep=options.keep),
     ) as service:
         yield service, announce
 

@@ -127,5 +127,5 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
             queue.replay(job)
         else:  # no image to work on; 'dicom watch' fetches it again
             queue.drop(job)
-            spool.forget(job)
+            spool.remove(job)
     return len(chosen) if options.replay else 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from suraksha.cli.text import count_text, path_text, printable
 from suraksha.errors import InputError
-from suraksha.io.images import is_dicom
+from suraksha.io.guards import is_dicom
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".dcm", ".dicom"
@@ -35,7 +35,7 @@ class FoundImage:
 
     @property
     def source(self) -> str:
-        """The absolute path, which tells images apart."""
+        """The absolute path, which identifies the image."""
         return path_text(self.path.absolute())
 
 

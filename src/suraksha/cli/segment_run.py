@@ -35,7 +35,8 @@ from suraksha.errors import SurakshaError, UsageError
 from suraksha.files import lock, write_text
 from suraksha.inference.engines import default_threads
 from suraksha.inference.segmenter import Segmenter
-from suraksha.io.images import is_dicom, read_image
+from suraksha.io.guards import is_dicom
+from suraksha.io.images import read_image
 from suraksha.reporting.records import SUPPORT, csv_text, result_record, support_record
 from suraksha.reporting.report_page import classes_text, report_page, size_text
 from suraksha.types import Image, Result, Spacing

@@ -24,16 +24,21 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_S = 30
 # connections beyond those that are answered, for the page's own files and for health checks
 SPARE_CONNECTIONS = 56
-# field of `suraksha.web.settings.Limits` -> option, metavar, help, default
+# field of `suraksha.web.settings.RequestLimits` -> option, metavar, help, default
 LIMITS = MappingProxyType(
     {
-        "upload_mb": ("--max-upload-mb", "MIB", "maximum size of a request in MiB", 128),
-        "pixels": ("--max-pixels", "N", "maximum pixels of an image", 16_000_000),
-        "files": ("--max-files", "N", "maximum images in a request", 16),
-        "frames": ("--max-frames", "N", "maximum frames in a request", 64),
-        "requests": ("--max-requests", "N", "requests accepted at once; others get 429", 8),
+        "max_upload_mb": ("--max-upload-mb", "MIB", "maximum size of a request in MiB", 128),
+        "max_pixels": ("--max-pixels", "N", "maximum pixels of an image", 16_000_000),
+        "max_files": ("--max-files", "N", "maximum images in a request", 16),
+        "max_frames": ("--max-frames", "N", "maximum frames in a request", 64),
+        "max_requests": ("--max-requests", "N", "requests accepted at once; others get 429", 8),
         "workers": ("--workers", "N", "requests processed at once", 2),
-        "seconds": ("--timeout", "S", "maximum seconds to receive, and to answer, a request", 60.0),
+        "timeout_s": (
+            "--timeout",
+            "S",
+            "maximum seconds to receive, and to answer, a request",
+            60.0,
+        ),
     }
 )
 
@@ -96,7 +101,7 @@ def run_serve(options: argparse.Namespace) -> int:
         proxy_headers=False,
         ws="none",
         timeout_graceful_shutdown=GRACE_S,
-        limit_concurrency=settings.limits.requests + SPARE_CONNECTIONS,
+        limit_concurrency=settings.limits.max_requests + SPARE_CONNECTIONS,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
     )
@@ -132,7 +137,7 @@ def _listener(options: argparse.Namespace) -> socket.socket:
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from suraksha.web.settings import Limits, Settings
+    from suraksha.web.settings import RequestLimits, Settings
 
     token = _token(options)
     if options.host not in LOOPBACK and not (options.allow_remote and token):
@@ -145,9 +150,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         raise UsageError(
             "TLS cannot be used", "it needs both a certificate and its key", "Give both"
         )
-    limits = Limits(**{name: getattr(options, name) for name in LIMITS})
+    limits = RequestLimits(**{name: getattr(options, name) for name in LIMITS})
     hosts = (*options.allow_host, options.host)
-    return Settings(limits, token=token, hosts=hosts, keep=options.keep)
+    return Settings(limits, token=token, allowed_hosts=hosts, keep=options.keep)
 
 
 def _token(options: argparse.Namespace) -> str | None:

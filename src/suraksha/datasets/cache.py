@@ -26,16 +26,15 @@ from suraksha.datasets.hashes import (
     mask_sha256,
     record_sha256,
 )
-from suraksha.datasets.layouts import Case, Progress, locate
+from suraksha.datasets.layouts import Case, Progress, find_cases, load_case, locate
 from suraksha.datasets.names import listing
 from suraksha.datasets.phash import fingerprint, group_names, near_duplicates
-from suraksha.datasets.readers import find_cases, load_case
 from suraksha.errors import DataError, ModelError
 from suraksha.files import beside, lock, sweep, write_bytes
 from suraksha.preprocessing import Preparation, resize_image, resize_mask
 from suraksha.types import Image
 
-FORMAT = 1
+FORMAT = 2
 # how long to wait while another process packs the same cache
 PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
@@ -180,7 +179,7 @@ def pack(
         root: The data set's folder.
         folder: Where the cache is to lie. If the same cache lies there already it is kept.
         preparation: Size, channels, and the normalisation that training is to use.
-        spec: The data set's description; by default found as ``readers.locate`` says.
+        spec: The data set's description; by default found as ``layouts.locate`` says.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from suraksha.datasets.cache import Cache, CacheItem, describe_cases, facts_of, is_cache, open_cache
 from suraksha.datasets.catalogue import DatasetSpec
-from suraksha.datasets.layouts import Progress, locate
+from suraksha.datasets.layouts import Progress, find_cases, load_case, locate
 from suraksha.datasets.names import listing
 from suraksha.datasets.phash import fingerprint
-from suraksha.datasets.readers import find_cases, load_case
 from suraksha.errors import DataError
 from suraksha.types import Image
 

@@ -56,8 +56,14 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """The split's identity: SHA-256 of its canonical content."""
-        return record_sha256(self._record())
+        """The split's identity: SHA-256 of its content, the same in all versions.
+
+        The first version wrote the key ``pictures`` for ``images``; published results name their
+        split by the hash of that record, so the hash is still computed from it.
+        """
+        record = self._record()
+        record["pictures"] = record.pop("images")
+        return record_sha256(record)
 
     def _record(self) -> dict[str, Any]:
         return {

@@ -174,11 +174,11 @@ def hold_out(split: Split, items: Sequence[Item], *, fraction: float, seed: int)
     Args:
         split: A split without a validation part; the test part stays as it is.
         items: The data set's images.
-        share: Share of each class to move, between 0 and 1; it is not exceeded.
+        fraction: Fraction of each class to move, between 0 and 1; it is not exceeded.
         seed: Which draw.
 
     Raises:
-        UsageError: A share that is not between 0 and 1.
+        UsageError: A fraction that is not between 0 and 1.
         DataError: A split that has a validation part, images that are not among the items, or
             too few groups to hold any out.
     """

@@ -55,6 +55,11 @@ class Bundle:
     sha256: str
 
 
+def list_bundles() -> tuple[str, ...]:
+    """The names of the shipped bundles, the default first."""
+    return tuple(BUNDLES)
+
+
 def sha256_of(content: bytes) -> str:
     """SHA-256 in hex."""
     return hashlib.sha256(content).hexdigest()

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from suraksha.errors import InputError, MissingExtraError
-from suraksha.io.images import DECODER_ERRORS, is_dicom, read_image
+from suraksha.io.guards import DECODER_ERRORS, is_dicom
+from suraksha.io.images import read_image
 from suraksha.types import Image, Spacing
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.datasets.readers import find_cases, load_case
+from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.samples import Sample, read_samples
 from suraksha.evaluation.curves import save_figure
 from suraksha.evaluation.evaluate import network_predictor
