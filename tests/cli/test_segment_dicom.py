@@ -1,4 +1,4 @@
-"""``suraksha segment`` on DICOM images, and what ``--also`` writes."""
+"""``suraksha segment`` on DICOM images, and what ``--formats`` writes."""
 
 import gzip
 import json
@@ -10,7 +10,6 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from suraksha.cli.app import main
-from suraksha.cli.output_folder import HEAD_BYTES, MARK
 
 
 def records(out):
@@ -72,7 +71,7 @@ def test_without_calibration_it_says_why_there_are_no_millimetres(make_dicom, tm
 def test_also_writes_what_other_systems_read(image, tmp_path):
     out = tmp_path / "out"
     kinds = "seg, sr,sc,geojson,nrrd"
-    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--formats", kinds]) == 0
     (record,) = records(out)
     mask = mask_of(out, record)
     assert np.array_equal(np.squeeze(pixel_array(dcmread(out / record["seg"]))) > 0, mask)
@@ -91,7 +90,7 @@ def test_also_writes_what_other_systems_read(image, tmp_path):
     for path in out.iterdir():
         if path.suffix in (".dcm", ".geojson", ".nrrd"):
             assert MARK in path.read_bytes()[:HEAD_BYTES], path.name
-    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--formats", kinds]) == 0
     # and a folder of results holds no image but the overlay's source
     assert main(["segment", str(out), "--out", str(tmp_path / "again")]) == 1
 
@@ -99,7 +98,7 @@ def test_also_writes_what_other_systems_read(image, tmp_path):
 def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_path, capsys):
     make_dicom.us_cine(tmp_path / "clip.dcm", frames=3)
     out = tmp_path / "out"
-    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out), "--also", "sr"]) == 0
+    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out), "--formats", "sr"]) == 0
     (record,) = records(out)
     assert record["frame"] in (1, 2, 3)
     frames = {
@@ -113,7 +112,7 @@ def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_pat
 def test_a_image_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_path, capsys):
     PilImage.fromarray(make_dicom.image()).save(tmp_path / "a.png")
     out = tmp_path / "out"
-    assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
+    assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--formats", "sr"]) == 1
     (record,) = records(out)
     assert "did not come from a DICOM file" in record["not_written"]["sr"]
     assert "no sr file: no DICOM object" in capsys.readouterr().err
@@ -125,7 +124,7 @@ def test_what_tells_of_lesions_is_left_out_where_there_is_none(make_dicom, tmp_p
     region = make_dicom.region(0, 0, 199, 249)
     make_dicom.us_image(tmp_path / "us.dcm", number=3, regions=[region])  # a phantom without one
     out = tmp_path / "out"
-    words = ["segment", str(tmp_path / "us.dcm"), "--out", str(out), "--also"]
+    words = ["segment", str(tmp_path / "us.dcm"), "--out", str(out), "--formats"]
     stale = out / "us_seg.dcm"
     out.mkdir()
     stale.write_bytes(b"Suraksha")
@@ -167,7 +166,7 @@ def test_black_frames_of_a_clip_are_passed_over(make_dicom, tmp_path, capsys):
 
 def test_an_unknown_kind_is_wrong_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["segment", "a.png", "--out", str(tmp_path / "out"), "--also", "segg"])
+        main(["segment", "a.png", "--out", str(tmp_path / "out"), "--formats", "segg"])
     assert stopped.value.code == 2
     assert "Did you mean 'seg'?" in capsys.readouterr().err
 
