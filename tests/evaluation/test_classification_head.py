@@ -130,7 +130,7 @@ def test_the_segmenter_tells_what_torch_tells(telling_run, telling_bundle, phant
         expected = softmax(logits / telling_run.classes.temperature)
         np.testing.assert_allclose(list(told.values()), expected, atol=1e-4)
         assert segment.predict(sample.image).classes == told
-        assert segment.predict(sample.image).lesion == pytest.approx(1 - told["normal"])
+        assert segment.predict(sample.image).lesion_probability == pytest.approx(1 - told["normal"])
 
 
 def test_run_and_bundle_score_the_classes_alike(
@@ -213,7 +213,7 @@ def test_the_presence_rule_asks_the_second_output(telling_run, phantom_cache, tm
     """A rule that no image meets empties every mask of the run and of its bundle alike."""
     samples = read_samples(phantom_cache, telling_run.split.test)
     postprocessing = replace(
-        telling_run.postprocessing, threshold=0.01, rule=PostProcessing(lesion=1.0)
+        telling_run.postprocessing, threshold=0.01, rule=PostProcessing(min_image_probability=1.0)
     )
     ruled = replace(telling_run, postprocessing=postprocessing)
     card = export(ruled, tmp_path / "strict.busi", data=phantom_cache)

@@ -18,7 +18,7 @@ from suraksha.evaluation.fit_calibration import (
     temperature_scaled,
 )
 from suraksha.inference.calibration import ConfidenceCalibration
-from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.inference.prediction import Prediction
 from suraksha.types import Image
 
@@ -97,7 +97,7 @@ def test_review_catches_poor_answers_and_is_asked_of_a_quarter_at_most():
     assert (fit["images"], fit["poor"]) == (50, 8)
     assert fit["poor_reviewed"] == 8
     assert fit["reviewed"] == 8
-    assert 0.1 <= confidence_calibration.review_unseen <= 0.8
+    assert 0.1 <= confidence_calibration.review_unmarked_above <= 0.8
 
 
 def test_threshold_and_peak_go_with_the_temperature():
@@ -108,13 +108,24 @@ def test_threshold_and_peak_go_with_the_temperature():
         noise = rng.normal(0, 2, SHAPE)
         sharp = expit(6 * (phantom.mask - 0.5) + noise).astype(np.float32)
         cases.append(CalibrationCase(phantom.image, Prediction(sharp), phantom.mask))
-    rule = PostProcessing(peak=0.97, min_area=0.01)
+    rule = PostProcessing(min_peak=0.97, min_area_fraction=0.01)
     confidence_calibration, cut, changed = fit_calibration(cases, threshold=0.6, rule=rule)
     assert confidence_calibration.temperature != 1
     assert (cut > 0.6) == (confidence_calibration.temperature < 1)
     for one in cases:
-        before = one.told.mask(0.6, rule)
-        after = temperature_scaled(one.told, confidence_calibration.temperature).mask(cut, changed)
+        before = lesion_mask(
+            one.told.probability,
+            threshold=0.6,
+            rule=rule,
+            lesion_probability=one.told.lesion_probability,
+        )
+        scaled = temperature_scaled(one.told, confidence_calibration.temperature)
+        after = lesion_mask(
+            scaled.probability,
+            threshold=cut,
+            rule=changed,
+            lesion_probability=scaled.lesion_probability,
+        )
         assert np.array_equal(before, after)
 
 

@@ -59,7 +59,9 @@ def measured(cases, threshold, rule):
     flagged, missed, scores = 0, 0, []
     for case in cases:
         truth = case.truth
-        mask = lesion_mask(case.probability, threshold=threshold, rule=rule, lesion=case.lesion)
+        mask = lesion_mask(
+            case.probability, threshold=threshold, rule=rule, lesion_probability=case.lesion
+        )
         if truth.any():
             scores.append(dice(counts(mask, truth)))
             missed += not (mask & truth).any()
@@ -127,7 +129,7 @@ def test_normals_cost_no_dice_where_the_peaks_part_them():
     lesions = [block(peak) for peak in (0.96, 0.97, 0.999)]
     normals = [block(peak, truth=False) for peak in (0.8, 0.85, 0.93)]
     found = fit_postprocessing([*lesions, *normals], max_flagged=0.1)
-    assert found.rule == PostProcessing(peak=0.94)
+    assert found.rule == PostProcessing(min_peak=0.94)
     assert (found.flagged, found.missed, found.chosen.dice) == (0, 0, 1.0)
     assert (found.without.flagged, found.without.missed) == (1.0, 0.0)
 
@@ -223,8 +225,8 @@ def test_the_file_there_and_back(tmp_path):
         "[]",
         "3",
         "{}",
-        '{"threshold": 0.5, "fit": {}, "peak": 2}',
-        '{"threshold": 0.5, "fit": {}, "peak": 0.5, "colour": "red"}',
+        '{"threshold": 0.5, "fit": {}, "min_peak": 2}',
+        '{"threshold": 0.5, "fit": {}, "min_peak": 0.5, "colour": "red"}',
         '{"threshold": null, "fit": {}}',
         '{"threshold": 0.5, "fit": 3}',
     ],

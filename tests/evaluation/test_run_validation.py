@@ -56,9 +56,9 @@ def test_the_rule_is_fitted_on_the_validation_part(watched_run, phantom_cache):
     postprocessing = watched_run.postprocessing
     assert table == {
         "threshold": postprocessing.threshold,
-        "peak": postprocessing.rule.peak,
-        "min_area": postprocessing.rule.min_area,
-        "lesion": 0.0,
+        "min_peak": postprocessing.rule.min_peak,
+        "min_area_fraction": postprocessing.rule.min_area_fraction,
+        "min_image_probability": 0.0,
         "fit": postprocessing.fit,
     }
     labels = {item.name: item.normal for item in open_cache(phantom_cache).items}
@@ -124,17 +124,17 @@ def test_run_and_bundle_score_with_the_rule_and_show_its_cost(ruled_run, phantom
     temperature, own = card.confidence_calibration.temperature, ruled_run.postprocessing
     assert card.threshold == temperature_scaled_level(own.threshold, temperature)
     assert card.postprocessing == replace(
-        own.rule, peak=temperature_scaled_level(own.rule.peak, temperature)
+        own.rule, min_peak=temperature_scaled_level(own.rule.min_peak, temperature)
     )
     assert card.postprocessing_fit == {"note": "by hand"}
     run = evaluate(ruled_run, phantom_cache)
     bundle = evaluate(load_segmenter(tmp_path / "ruled.busi"), phantom_cache)
     assert run.facts["postprocessing"] == {
-        "peak": own.rule.peak,
-        "min_area": 0.0,
-        "lesion": 0.0,
+        "min_peak": own.rule.min_peak,
+        "min_area_fraction": 0.0,
+        "min_image_probability": 0.0,
     }
-    assert bundle.facts["postprocessing"]["peak"] == card.postprocessing.peak
+    assert bundle.facts["postprocessing"]["min_peak"] == card.postprocessing.min_peak
     tables = run.to_dict()["models"]
     assert list(tables) == [
         "suraksha",

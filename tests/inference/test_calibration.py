@@ -36,7 +36,7 @@ def test_confidence_is_a_fraction_and_keeps_the_order(one, other, intercept, slo
 @given(shares)
 def test_the_default_changes_nothing(fraction):
     assert ConfidenceCalibration().confidence(fraction) == pytest.approx(fraction, abs=2e-6)
-    assert ConfidenceCalibration().review((), unseen=fraction) == ()
+    assert ConfidenceCalibration().review((), unmarked_probability=fraction) == ()
 
 
 def lesion_of(confidence):
@@ -45,13 +45,15 @@ def lesion_of(confidence):
 
 
 def test_review_names_its_reasons():
-    confidence_calibration = ConfidenceCalibration(review_below=0.6, review_unseen=0.4)
-    assert confidence_calibration.review([lesion_of(0.7)], unseen=0.0) == ()
-    assert confidence_calibration.review([lesion_of(0.7), lesion_of(0.5)], unseen=0.0) == (
-        "a lesion's confidence is below 0.60",
+    confidence_calibration = ConfidenceCalibration(
+        review_below_confidence=0.6, review_unmarked_above=0.4
     )
-    assert confidence_calibration.review([], unseen=0.3) == ()
-    assert "nothing is marked" in confidence_calibration.review([], unseen=0.4)[0]
+    assert confidence_calibration.review([lesion_of(0.7)], unmarked_probability=0.0) == ()
+    assert confidence_calibration.review(
+        [lesion_of(0.7), lesion_of(0.5)], unmarked_probability=0.0
+    ) == ("a lesion's confidence is below 0.60",)
+    assert confidence_calibration.review([], unmarked_probability=0.3) == ()
+    assert "nothing is marked" in confidence_calibration.review([], unmarked_probability=0.4)[0]
 
 
 @pytest.mark.parametrize(
@@ -60,9 +62,9 @@ def test_review_names_its_reasons():
         {"temperature": 0.0},
         {"temperature": float("nan")},
         {"slope": -1.0},
-        {"review_below": 1.5},
-        {"review_unseen": float("inf")},
-        {"image_features": {"contrast": (0.5, 0.1)}},
+        {"review_below_confidence": 1.5},
+        {"review_unmarked_above": float("inf")},
+        {"feature_bounds": {"contrast": (0.5, 0.1)}},
     ],
 )
 def test_numbers_that_cannot_be_are_refused(wrong):
@@ -73,7 +75,7 @@ def test_numbers_that_cannot_be_are_refused(wrong):
 def test_a_card_keeps_its_trust():
     card = read_bundle(None).card
     assert read_card(card.to_json()) == card
-    assert card.confidence_calibration.image_features["colour"][1] >= 0.4
+    assert card.confidence_calibration.feature_bounds["colour"][1] >= 0.4
     with pytest.raises(BundleError, match="does not fit"):
         read_card(card.to_json().replace('"temperature"', '"temprature"'))
 
@@ -97,8 +99,12 @@ def with_trust():
 
 def test_a_segmenter_tells_the_cards_confidence_and_asks_for_review(with_trust):
     image = sample_phantom(4, 1).image
-    plain = with_trust(temperature=1.0, intercept=0.0, slope=1.0, review_below=0.0)(image)
-    moved = with_trust(temperature=1.0, intercept=-1.0, slope=0.5, review_below=0.99)(image)
+    plain = with_trust(temperature=1.0, intercept=0.0, slope=1.0, review_below_confidence=0.0)(
+        image
+    )
+    moved = with_trust(temperature=1.0, intercept=-1.0, slope=0.5, review_below_confidence=0.99)(
+        image
+    )
     assert plain.lesions
     assert not plain.needs_review
     for before, after in zip(plain.lesions, moved.lesions, strict=True):

@@ -89,9 +89,9 @@ def test_a_bundle_that_tells_none_gives_none(plain):
 @settings(max_examples=40, deadline=None)
 def test_any_lesion_is_what_the_normal_classes_leave(a, b, normal):
     told = {"a": a * b, "b": a * (1 - b), "c": 1 - a}
-    lesion = Prediction(np.zeros((2, 2), np.float32), told, normal).lesion
+    lesion = Prediction(np.zeros((2, 2), np.float32), told, normal).lesion_probability
     assert lesion == pytest.approx(sum(told[n] for n in NAMES if n not in normal))
-    assert Prediction(np.zeros((2, 2), np.float32), None, normal).lesion == 1
+    assert Prediction(np.zeros((2, 2), np.float32), None, normal).lesion_probability == 1
 
 
 @pytest.mark.parametrize(("least", "stays"), [(0.0, True), (0.49, True), (0.51, False)])
@@ -100,7 +100,7 @@ def test_the_rule_empties_the_mask_of_a_image_told_normal(plain, least, stays):
     card = replace(
         segment.card,
         normal_classes=("c",),
-        postprocessing=PostProcessing(lesion=least),
+        postprocessing=PostProcessing(min_image_probability=least),
         threshold=0.5,
     )
     result = Segmenter(replace(plain, card=card), segment.engine)(IMAGE)
@@ -135,7 +135,11 @@ def test_a_card_with_classes_survives_and_one_without_is_read(plain):
         ({"class_metrics": 3}, "cannot be read"),
         ({"classes": ["a"], "normal_classes": ["b"]}, "cannot be applied"),
         (
-            {"classes": ["a"], "normal_classes": [], "postprocessing": {"lesion": 0.1}},
+            {
+                "classes": ["a"],
+                "normal_classes": [],
+                "postprocessing": {"min_image_probability": 0.1},
+            },
             "cannot be applied",
         ),
     ],

@@ -53,7 +53,7 @@ def test_without_the_check_it_is_segmented():
 @pytest.mark.parametrize("shape", [(400, 500), (200, 250)])
 def test_phantoms_of_another_series_pass(segment, shape):
     passed = [
-        not out_of_distribution_reason(p.image, segment.card.confidence_calibration.image_features)
+        not out_of_distribution_reason(p.image, segment.card.confidence_calibration.feature_bounds)
         for p in sample_phantoms(12, 77, shape=shape)
     ]
     assert sum(passed) >= 11
@@ -68,7 +68,7 @@ def test_no_image_of_busi_is_refused(segment, busi_root):
         f.name
         for f in files
         if out_of_distribution_reason(
-            read_image(f), segment.card.confidence_calibration.image_features
+            read_image(f), segment.card.confidence_calibration.feature_bounds
         )
     ]
     assert len(files) == 130
@@ -92,7 +92,7 @@ def test_a_patch_of_colour_flow_does_not_make_it_a_coloured_image(segment):
     colours[100:200, 150:300, 0] = 255
     assert image_features(Image(colours))["colour"] > 0.05
     assert "coloured" not in out_of_distribution_reason(
-        Image(colours), segment.card.confidence_calibration.image_features
+        Image(colours), segment.card.confidence_calibration.feature_bounds
     )
 
 

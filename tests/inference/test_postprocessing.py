@@ -35,7 +35,10 @@ def slow(probability, threshold, rule):
             todo.extend(near)
         peak = max(probability[place] for place in region)
         count += 1
-        if peak >= np.float32(rule.peak) and len(region) / probability.size >= rule.min_area:
+        if (
+            peak >= np.float32(rule.min_peak)
+            and len(region) / probability.size >= rule.min_area_fraction
+        ):
             for place in region:
                 mask[place] = True
     return mask, count
@@ -80,10 +83,12 @@ def test_a_weak_second_region_goes_and_a_corner_joins():
     probability[0:2, 0:2] = 0.95
     probability[2, 2] = 0.6  # touches by a corner: one region with the strong one
     probability[4:, 5:] = 0.7
-    mask = lesion_mask(probability, threshold=0.5, rule=PostProcessing(peak=0.9))
+    mask = lesion_mask(probability, threshold=0.5, rule=PostProcessing(min_peak=0.9))
     assert mask.sum() == 5
     assert mask[2, 2]
-    only_large = lesion_mask(probability, threshold=0.5, rule=PostProcessing(min_area=6 / 48))
+    only_large = lesion_mask(
+        probability, threshold=0.5, rule=PostProcessing(min_area_fraction=6 / 48)
+    )
     assert only_large.sum() == 6
     assert not lesion_mask(probability, threshold=0.5, rule=PostProcessing(0.96)).any()
 
@@ -91,8 +96,8 @@ def test_a_weak_second_region_goes_and_a_corner_joins():
 @given(MAPS, RULES, st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None, max_examples=60)
 def test_the_second_output_empties_or_leaves_alone(probability, rule, least, lesion):
-    asked = PostProcessing(rule.peak, rule.min_area, least)
-    mask = lesion_mask(probability, threshold=0.5, rule=asked, lesion=lesion)
+    asked = PostProcessing(rule.min_peak, rule.min_area_fraction, least)
+    mask = lesion_mask(probability, threshold=0.5, rule=asked, lesion_probability=lesion)
     expected = lesion_mask(probability, threshold=0.5, rule=rule)
     np.testing.assert_array_equal(mask, expected & (lesion >= least))
 
@@ -108,7 +113,7 @@ def test_thousands_of_specks_are_sorted_out():
 
 
 @pytest.mark.parametrize(
-    "rule", [PostProcessing(), PostProcessing(peak=0.4), PostProcessing(peak=0.5)]
+    "rule", [PostProcessing(), PostProcessing(min_peak=0.4), PostProcessing(min_peak=0.5)]
 )
 def test_nothing_is_labelled_where_nothing_can_go(rule, monkeypatch):
     monkeypatch.setattr("suraksha.inference.postprocessing._regions", None)
@@ -119,8 +124,8 @@ def test_nothing_is_labelled_where_nothing_can_go(rule, monkeypatch):
     empty = np.zeros((3, 4), np.float32)
     assert not lesion_mask(empty, threshold=0.5, rule=PostProcessing(0.9, 0.1)).any()
     assert not PostProcessing(0.9).is_identity(0.5)
-    assert not PostProcessing(min_area=0.1).is_identity(0.5)
-    assert not PostProcessing(lesion=0.1).is_identity(0.5)
+    assert not PostProcessing(min_area_fraction=0.1).is_identity(0.5)
+    assert not PostProcessing(min_image_probability=0.1).is_identity(0.5)
 
 
 @pytest.mark.parametrize(

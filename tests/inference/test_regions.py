@@ -90,8 +90,8 @@ def segmenter_of(engine):
         normal_classes=("normal",),
         class_temperature=1.0,
         class_metrics={},
-        postprocessing=PostProcessing(lesion=0.4),
-        confidence_calibration=ConfidenceCalibration(review_unseen=0.3),
+        postprocessing=PostProcessing(min_image_probability=0.4),
+        confidence_calibration=ConfidenceCalibration(review_unmarked_above=0.3),
     )
     return Segmenter(replace(bundle, card=card), engine)
 

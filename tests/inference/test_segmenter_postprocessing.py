@@ -13,7 +13,11 @@ from suraksha.inference.card import read_card
 from suraksha.inference.postprocessing import PostProcessing, lesion_mask, regions
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 
-FIT = {"part": "validation", "normals": 3, "curve": [{"peak": 0.9, "flagged": None, "dice": 0.5}]}
+FIT = {
+    "part": "validation",
+    "normals": 3,
+    "curve": [{"min_peak": 0.9, "flagged": None, "dice": 0.5}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +28,11 @@ def card():
 def test_the_rule_and_its_fit_go_there_and_back(card):
     ruled = replace(card, postprocessing=PostProcessing(0.9, 0.002), postprocessing_fit=FIT)
     table = json.loads(ruled.to_json())
-    assert table["postprocessing"] == {"peak": 0.9, "min_area": 0.002, "lesion": 0.0}
+    assert table["postprocessing"] == {
+        "min_peak": 0.9,
+        "min_area_fraction": 0.002,
+        "min_image_probability": 0.0,
+    }
     assert table["postprocessing_fit"] == FIT
     assert read_card(ruled.to_json()) == ruled
 
@@ -40,8 +48,8 @@ def test_a_card_from_before_the_rule_keeps_every_region(card):
 @pytest.mark.parametrize(
     "change",
     [
-        {"postprocessing": {"peak": 2}},
-        {"postprocessing": {"peak": "high"}},
+        {"postprocessing": {"min_peak": 2}},
+        {"postprocessing": {"min_peak": "high"}},
         {"postprocessing": {"colour": 1}},
         {"postprocessing": None},
         {"postprocessing_fit": 3},

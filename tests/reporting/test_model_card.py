@@ -21,7 +21,7 @@ from suraksha.reporting.model_card import model_card
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "models"
 POINTS = [
     {
-        "rule": {"peak": peak, "min_area": area, "lesion": lesion},
+        "rule": {"min_peak": peak, "min_area_fraction": area, "min_image_probability": lesion},
         "flagged": flagged,
         "missed": missed,
         "dice": dice,

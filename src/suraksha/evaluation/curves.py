@@ -69,8 +69,8 @@ def draw_trade(found: PostProcessingFit, path: Path, *, title: str) -> None:
         axes.legend()
     lesions = found.images - found.normals
     figure.suptitle(
-        f"{title}\npresence rule: peak {rule.peak:g}, area {100 * rule.min_area:g} %, any lesion "
-        f"{rule.lesion:g}; {lesions} lesion images, {found.normals} normals"
+        f"{title}\npresence rule: peak {rule.min_peak:g}, area {100 * rule.min_area_fraction:g} %, any lesion "
+        f"{rule.min_image_probability:g}; {lesions} lesion images, {found.normals} normals"
     )
     save_figure(figure, path)
 

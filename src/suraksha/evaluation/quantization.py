@@ -17,6 +17,7 @@ from suraksha.evaluation.evaluate import Predict
 from suraksha.inference.bundle import Bundle
 from suraksha.inference.card import Card
 from suraksha.inference.engines import create_engine
+from suraksha.inference.postprocessing import lesion_mask
 from suraksha.inference.segmenter import Segmenter
 from suraksha.preprocessing import Preparation, prepare
 from suraksha.types import Image
@@ -139,5 +140,11 @@ def check_cost(
 
 
 def _dice(card: Card, predict: Predict, sample: Sample) -> float:
-    mask = predict(sample.image).mask(card.threshold, card.postprocessing)
+    told = predict(sample.image)
+    mask = lesion_mask(
+        told.probability,
+        threshold=card.threshold,
+        rule=card.postprocessing,
+        lesion_probability=told.lesion_probability,
+    )
     return 2 * float((mask & sample.truth).sum()) / float(mask.sum() + sample.truth.sum())

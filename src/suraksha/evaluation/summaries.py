@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # the images that an evaluation may be of
 TEST, VALIDATION, ALL = PARTS = ("test", "validation", "all")
-# beside a model's name: the same probabilities, cut at the threshold alone
-RULELESS = "no presence rule"
+# appended to a model's name: its mask without the post-processing rule
+RULELESS = "threshold alone"
 # the curves of a run, epoch by epoch
 METRICS = "metrics.csv"
 

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from suraksha.errors import BundleError, UnknownNameError, UnsuitableError
+from suraksha.errors import UnknownNameError, UnsuitableError
 from suraksha.inference.bundle import Bundle, read_bundle
 from suraksha.inference.card import Card
 from suraksha.inference.engines import AUTO, Engine, Maps, create_engine
 from suraksha.inference.ood import out_of_distribution_reason
-from suraksha.inference.prediction import Prediction, class_probabilities
+from suraksha.inference.postprocessing import Segmentation, apply_threshold
+from suraksha.inference.prediction import Prediction
 from suraksha.inference.roi import AUTO as AUTO_PATCH
 from suraksha.inference.roi import (
     InferenceSpec,
-    RawPrediction,
     fixed_preparation,
-    merge_regions,
-    predict_full,
-    predict_roi,
+    predict_image,
+    segment_image,
 )
 from suraksha.inference.stopwatch import Stopwatch
 from suraksha.inference.stream import Stream
@@ -62,14 +58,17 @@ class Segmenter:
         check: bool = True,
     ) -> None:
         self.bundle, self.engine, self._check = bundle, engine, check
-        card, self._closer = bundle.card, patch == AUTO_PATCH
-        wanted = card.preparation
+        card, preparation = bundle.card, bundle.card.preparation
         if isinstance(patch, int):
-            wanted = fixed_preparation(wanted, patch, divisor=card.divisor)
+            preparation = fixed_preparation(preparation, patch, divisor=card.divisor)
         elif patch not in (None, AUTO_PATCH):
             raise UnknownNameError("patch", str(patch), (AUTO_PATCH, "a number of pixels"))
-        self._eye = InferenceSpec(
-            engine.run, wanted, card.divisor, card.confidence_calibration.temperature
+        self._spec = InferenceSpec(
+            engine.run,
+            preparation,
+            card,
+            divisor=card.divisor,
+            two_pass=patch == AUTO_PATCH,
         )
 
     @property
@@ -78,13 +77,20 @@ class Segmenter:
         return self.bundle.card
 
     def predict(self, image: Image) -> Prediction:
-        """What the network tells of one image, before threshold and presence rule.
+        """The prediction for one image, before threshold and post-processing rule.
 
         Raises:
-            BundleError: The network tells other classes than the card.
+            BundleError: The network does not match the card.
         """
-        seen = self._see(image, Stopwatch())
-        return self._whole(seen, self._classes(seen, image))
+        return predict_image(image, self._spec, watch=Stopwatch()).prediction
+
+    def predict_mask(self, image: Image) -> Segmentation:
+        """Prediction and mask of one image, as `segment` gives them, without measuring.
+
+        Raises:
+            BundleError: The network does not match the card.
+        """
+        return segment_image(image, self._spec)
 
     def explain(self, image: Image) -> Maps:
         """Where the network looks in an image, or in its largest scan, by name, coarse to fine.
@@ -143,79 +149,36 @@ class Segmenter:
         watch = Stopwatch()
         if self._check:
             with watch("check"):
-                self._check_looks(image)
-        seen = self._see(image, watch)
+                self._check_input(image)
+        found = predict_image(image, self._spec, watch=watch)
         with watch("restore"):
-            scans = self._classes(seen, image)
-            told = adjust(self._whole(seen, scans))
-            mask, unseen = self._mask(told, image, scans)
-        with watch("measure"):
-            measured = measure_image(mask, image, probability=told.probability)
-            lesions = self.card.confidence_calibration.confident(measured)
-        latency = {**watch.milliseconds, "total": sum(watch.milliseconds.values())}
-        return Result(
-            *(mask, told.probability, lesions, image, self.card, latency),
-            classes=told.classes,
-            patches=seen.patches,
-            review=self.card.confidence_calibration.review(lesions, unseen=unseen),
-        )
-
-    def _check_looks(self, image: Image) -> None:
-        why = out_of_distribution_reason(
-            image.cut(image.scans[0]), self.card.confidence_calibration.image_features
-        )
-        if why:
-            raise UnsuitableError(image.name, why)
-
-    def _see(self, image: Image, watch: Stopwatch) -> RawPrediction:
-        seen = [self._see_scan(image.cut(scan), watch) for scan in image.scans]
-        return merge_regions(seen, image)
-
-    def _see_scan(self, scan: Image, watch: Stopwatch) -> RawPrediction:
-        return (predict_roi if self._closer else predict_full)(scan, self._eye, watch=watch)
-
-    def _mask(
-        self, told: Prediction, image: Image, scans: Sequence[Mapping[str, float] | None]
-    ) -> tuple[NDArray[np.bool_], float]:
-        """What threshold and presence rule make of each scan, by what it tells of itself.
-
-        Beside it the greatest chance of a lesion in a scan in which nothing is marked, 0 where
-        every scan is marked or no classes are told.
-        """
-        mask, unseen = np.zeros(image.shape, bool), 0.0
-        for scan, classes in zip(image.scans, scans, strict=True):
-            part = Prediction(told.probability[scan.slices], classes, told.normal)
-            marked = part.mask(self.card.threshold, self.card.postprocessing)
-            mask[scan.slices] |= marked
-            if classes is not None and not marked.any():
-                unseen = max(unseen, part.lesion)
-        return mask, unseen
-
-    def _classes(self, seen: RawPrediction, image: Image) -> list[Mapping[str, float] | None]:
-        """The probability of each class, for each scan of the image."""
-        card = self.card
-        if not card.classes:
-            return [None] * len(image.scans)
-        counts = [len(logits) for logits in seen.classes] or [0]
-        if set(counts) != {len(card.classes)}:
-            raise BundleError(
-                f"bundle {card.name} cannot tell classes",
-                f"its card names {len(card.classes)}, its network tells {counts[0]}",
-                "Export the bundle again",
+            segmentation = apply_threshold(
+                adjust(found.prediction), image, self.card, scan_classes=found.scan_classes
             )
-        return [
-            class_probabilities(logits, names=card.classes, temperature=card.class_temperature)
-            for logits in seen.classes
-        ]
+        mask, prediction = segmentation.mask, segmentation.prediction
+        calibration = self.card.confidence_calibration
+        with watch("measure"):
+            measured = measure_image(mask, image, probability=prediction.probability)
+            lesions = calibration.calibrated(measured)
+        return Result(
+            mask=mask,
+            probability=prediction.probability,
+            lesions=lesions,
+            image=image,
+            card=self.card,
+            latency_ms={**watch.milliseconds, "total": sum(watch.milliseconds.values())},
+            classes=prediction.classes,
+            patches=found.patches,
+            review=calibration.review(
+                lesions, unmarked_probability=segmentation.unmarked_probability
+            ),
+        )
 
-    def _whole(
-        self, seen: RawPrediction, scans: Sequence[Mapping[str, float] | None]
-    ) -> Prediction:
-        """What is told of the whole image: its classes are those of the most suspicious scan."""
-        each = [
-            Prediction(seen.probability, classes, self.card.normal_classes) for classes in scans
-        ]
-        return max(each, key=lambda told: told.lesion)
+    def _check_input(self, image: Image) -> None:
+        bounds = self.card.confidence_calibration.feature_bounds
+        reason = out_of_distribution_reason(image.cut(image.scans[0]), bounds)
+        if reason:
+            raise UnsuitableError(image.name, reason)
 
 
 def load_segmenter(

@@ -18,6 +18,7 @@ from suraksha.evaluation.evaluate import network_predictor
 from suraksha.experiments.report import Scored
 from suraksha.experiments.results import Results
 from suraksha.experiments.speed import speed_key
+from suraksha.inference.postprocessing import lesion_mask
 from suraksha.networks.diagram import new_figure
 from suraksha.paper.models_compared import (
     ComparedModel,
@@ -128,7 +129,15 @@ def _masks(run: Scored, samples: Sequence[Sample], runs: Path) -> Iterator[tuple
     )
     for sample in samples:
         told = predict(sample.image)
-        yield sample, told.mask(trained.postprocessing.threshold, trained.postprocessing.rule)
+        yield (
+            sample,
+            lesion_mask(
+                told.probability,
+                threshold=trained.postprocessing.threshold,
+                rule=trained.postprocessing.rule,
+                lesion_probability=told.lesion_probability,
+            ),
+        )
 
 
 def _show(axes: Axes, image: Image, masks: Mapping[str, Mask], title: str) -> None:

@@ -42,14 +42,14 @@ def _rule(card: Card) -> str:
     if rule.is_identity(card.threshold):
         return f"{cut}. There is no presence rule: every region of such pixels is marked."
     needs = []
-    if rule.peak > card.threshold:
-        needs.append(f"its greatest probability is at least {plain_text(rule.peak)}")
-    if rule.min_area:
-        needs.append(f"it covers at least {percent_text(rule.min_area)} of the image")
-    if rule.lesion:
+    if rule.min_peak > card.threshold:
+        needs.append(f"its greatest probability is at least {plain_text(rule.min_peak)}")
+    if rule.min_area_fraction:
+        needs.append(f"it covers at least {percent_text(rule.min_area_fraction)} of the image")
+    if rule.min_image_probability:
         needs.append(
             "the second output tells of any lesion with probability at least "
-            f"{plain_text(rule.lesion)}"
+            f"{plain_text(rule.min_image_probability)}"
         )
     return f"{cut}. A region of such pixels is marked if {' and '.join(needs)}."
 

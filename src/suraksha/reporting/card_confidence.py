@@ -65,11 +65,11 @@ def _lesions(found: Mapping[str, Any]) -> list[str]:
 
 def _rule(card: Card) -> str:
     confidence_calibration = card.confidence_calibration
-    when = [f"a lesion's confidence is below {confidence_calibration.review_below:.3g}"]
-    if confidence_calibration.review_unseen <= 1:
+    when = [f"a lesion's confidence is below {confidence_calibration.review_below_confidence:.3g}"]
+    if confidence_calibration.review_unmarked_above <= 1:
         when.append(
             "nothing is marked and the second output tells of any lesion with probability "
-            f"{confidence_calibration.review_unseen:.2g} or more"
+            f"{confidence_calibration.review_unmarked_above:.2g} or more"
         )
     return f"An answer asks for review where {', or '.join(when)}."
 
@@ -86,7 +86,7 @@ def _reviewed(part: str, found: Mapping[str, Any]) -> list[str]:
 
 
 def _looks(card: Card) -> list[str]:
-    if not card.confidence_calibration.image_features:
+    if not card.confidence_calibration.feature_bounds:
         return []
     refused = look_up(card.calibration_metrics, "refused")
     images = look_up(card.calibration_metrics, "images")
@@ -95,7 +95,7 @@ def _looks(card: Card) -> list[str]:
         fraction = f" Of the test images {refused} ({percent_text(refused / images)}) are refused."
     rows = [
         [plain_text(name), number_text(low), number_text(high)]
-        for name, (low, high) in card.confidence_calibration.image_features.items()
+        for name, (low, high) in card.confidence_calibration.feature_bounds.items()
     ]
     return [
         "An image outside these limits is told to be no ultrasound, and not segmented."
