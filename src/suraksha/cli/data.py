@@ -19,7 +19,7 @@ from suraksha.cli.arguments import (
 )
 from suraksha.cli.text import count_text, printable, table_text
 
-DATASETS = ("busi",)
+DATASETS = ("busi", "bus-bra", "breast")
 # how many names a list on the terminal shows
 SHOWN = 10
 
