@@ -34,7 +34,7 @@ def test_the_whole_way(tmp_path, capsys, tiny_config):
     train = ("train", recipe, "--out", runs, "--epochs", 2, "--protocol", "paper", "--seed", 3)
     trained = told(capsys, *train, "--data", cache, "--quiet", "--json")
     run = open_run(trained["run"])
-    assert (run.config.data.number, run.config.optim.epochs, run.config.data.size) == (3, 2, 32)
+    assert (run.config.data.split, run.config.optim.epochs, run.config.data.size) == (3, 2, 32)
     table = told(capsys, "evaluate", run.folder, root, "--json")
     assert table["grid"] == "native"
     assert set(table["models"]) == {"suraksha", "all background", "mean mask"}

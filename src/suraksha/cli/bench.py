@@ -9,7 +9,6 @@ from pathlib import Path
 
 from suraksha.cli.data import bar, positive
 from suraksha.compute.base import EXECUTORS, make_executor
-from suraksha.evaluation.summaries import markdown_table
 from suraksha.experiments.execution import BenchOptions, run_plan
 from suraksha.experiments.formats import FORMATS
 from suraksha.experiments.latency import HEAD, latency_json, latency_rows, measure_latency
@@ -22,6 +21,7 @@ from suraksha.paper.arithmetic import check_published, check_text
 from suraksha.paper.figures import draw_figures
 from suraksha.paper.published import TABLE_2, read_table
 from suraksha.paper.tables import build_tables
+from suraksha.reporting.markdown import markdown_table
 
 # what 'bench table' shows where nothing else is asked for
 PLAN, RESULTS = Path("plans/benchmark-cpu.toml"), Path("docs/results")

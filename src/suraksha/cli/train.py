@@ -14,7 +14,7 @@ from suraksha.datasets.distributed import launched_rank
 from suraksha.evaluation.curves import draw_reliability
 from suraksha.evaluation.evaluate import evaluate
 from suraksha.evaluation.export import FLOAT_BITS, ExportOptions, export
-from suraksha.evaluation.summaries import PARTS, TEST, markdown_table, write_evaluation
+from suraksha.evaluation.summaries import PARTS, TEST, write_evaluation
 from suraksha.inference.bundle import SUFFIX
 from suraksha.inference.card import NOT_STATED
 from suraksha.inference.segmenter import load_segmenter
@@ -22,6 +22,7 @@ from suraksha.networks.cost import count_macs, count_parameters
 from suraksha.networks.diagram import draw_network
 from suraksha.networks.suraksha import SurakshaSpec
 from suraksha.networks.zoo import ZOO, create_model
+from suraksha.reporting.markdown import markdown_table
 from suraksha.runs.config import TrainConfig, list_recipes, load_recipe
 from suraksha.runs.folder import Run, open_run
 from suraksha.training.fit import train
@@ -79,7 +80,7 @@ def run_train(options: argparse.Namespace) -> int:
     )
     if launched_rank():  # the first process tells for all
         return 0
-    facts = {"run": str(run.folder), "config_sha256": config.sha256, **(run.finished or {})}
+    facts = {"run": str(run.folder), "config_sha256": config.sha256, **({} if run.finished is None else run.finished.to_dict())}
     print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
     return 0
 
@@ -94,7 +95,7 @@ def configured(options: argparse.Namespace) -> TrainConfig:
     number = protocol_number(options, protocol)
     if number is None and protocol != data.protocol:
         number = first_number(protocol)
-    data = replace(data, protocol=protocol, number=data.number if number is None else number)
+    data = replace(data, protocol=protocol, split=data.split if number is None else number)
     optim = config.optim
     if options.epochs is not None:  # the share that sees small images stays
         small = round(optim.small_epochs * options.epochs / optim.epochs)
@@ -128,8 +129,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = write_evaluation(found, out)
     if not isinstance(model, Run):
         told = model.card.calibration_metrics.get("lesion_bins", ()) if options.part == TEST else ()
-        bins = found.calibration.to_dict()["bins"]
-        draw_reliability(bins, out / "reliability.png", lesions=told)
+        title = f"{found.facts['bundle']}, {found.facts['scored_dataset']}, {options.part}"
+        calibration = found.calibration.to_dict()
+        draw_reliability(calibration, out / "reliability.png", title=title, lesions=told)
     text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
     print(written.record if options.json else text)
     return 0

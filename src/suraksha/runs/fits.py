@@ -1,4 +1,4 @@
-"""What a run fits on its validation images, as a record and a file: post-processing, calibration."""
+"""What a run fits on its validation images, as a record and a file."""
 
 from __future__ import annotations
 
