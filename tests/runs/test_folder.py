@@ -45,6 +45,8 @@ def test_fits_survive_a_round_trip(tmp_path):
         ('{"settings": {"treshold": 0.5}}', "Did you mean 'settings.threshold'"),
         ('{"settings": {"postprocessing": {"min_peak": 2}}}', "min_peak"),
         ('{"settings": {"classes": "benign"}}', "settings.classes"),
+        ('{"settings": {"threshold": 1.5}}', "threshold must be above 0 and below 1"),
+        ('{"settings": {"normal_classes": ["normal"]}}', "normal_classes among the classes"),
         ('{"facts": 3}', "facts .* type table, got int"),
     ],
 )

@@ -80,7 +80,8 @@ def run_train(options: argparse.Namespace) -> int:
     )
     if launched_rank():  # the first process tells for all
         return 0
-    facts = {"run": str(run.folder), "config_sha256": config.sha256, **({} if run.finished is None else run.finished.to_dict())}
+    finished = {} if run.finished is None else run.finished.to_dict()
+    facts = {"run": str(run.folder), "config_sha256": config.sha256, **finished}
     print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
     return 0
 
