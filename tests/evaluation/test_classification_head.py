@@ -90,7 +90,10 @@ def test_without_a_validation_part_the_record_says_so(class_run, phantom_cache):
 
 def test_the_card_has_the_classes_and_their_scores(class_run, class_bundle):
     card = read_bundle(class_bundle).card
-    assert (card.classes, card.class_temperature) == (NAMES, class_run.fits.settings.class_temperature)
+    assert (card.classes, card.class_temperature) == (
+        NAMES,
+        class_run.fits.settings.class_temperature,
+    )
     assert card.normal_classes == ("normal",)
     assert card.class_metrics["calibration"] == class_run.fits.facts["classes"]
     assert list(card.class_metrics["auc"]) == QUESTIONS
@@ -120,12 +123,12 @@ def test_the_segmenter_predicts_what_torch_predicts(class_run, class_bundle, pha
         expected = softmax(logits / class_run.fits.settings.class_temperature)
         np.testing.assert_allclose(list(classes.values()), expected, atol=1e-4)
         assert segment.predict(sample.image).classes == classes
-        assert segment.predict(sample.image).lesion_probability == pytest.approx(1 - classes["normal"])
+        assert segment.predict(sample.image).lesion_probability == pytest.approx(
+            1 - classes["normal"]
+        )
 
 
-def test_run_and_bundle_score_the_classes_alike(
-    class_run, class_bundle, phantom_cache, tmp_path
-):
+def test_run_and_bundle_score_the_classes_alike(class_run, class_bundle, phantom_cache, tmp_path):
     run = evaluate(class_run, phantom_cache)
     bundle = evaluate(load_segmenter(class_bundle), phantom_cache)
     assert run.classes.names == bundle.classes.names == NAMES
@@ -154,7 +157,12 @@ def test_a_run_without_a_head_has_no_classes(tiny_run, tiny_bundle, phantom_cach
     [
         ("suraksha", {"width": 4}, 0.5, "this suraksha\\S* has none"),
         ("suraksha-lite", {"width": 4}, 0.5, "this suraksha\\S* has none"),
-        ("suraksha-lite", {"width": 4, "classes": 3}, 0.0, "has a classification head of 3 classes"),
+        (
+            "suraksha-lite",
+            {"width": 4, "classes": 3},
+            0.0,
+            "a classification head of 3 classes",
+        ),
         ("suraksha-lite", {"width": 4, "classes": 4}, 0.5, "benign, malignant, normal"),
     ],
 )

@@ -55,7 +55,10 @@ def measured(cases, threshold, rule):
     for case in cases:
         truth = case.truth
         mask = lesion_mask(
-            case.probability, threshold=threshold, rule=rule, lesion_probability=case.lesion_probability
+            case.probability,
+            threshold=threshold,
+            rule=rule,
+            lesion_probability=case.lesion_probability,
         )
         if truth.any():
             scores.append(dice(counts(mask, truth)))

@@ -117,9 +117,7 @@ def test_the_mean_mask_is_compared_with_on_the_validation_part(watched_run, phan
     assert score["images"] == sum(bool(truth.any()) for truth in truths)
     assert 0 < score["mean_mask_dice"] < 1
     masks = list(cache.masks()[cache.select(watched_run.split.train)])
-    again = fit_run(
-        watched_run, phantom_cache, base=PostProcessingSettings(), training_masks=masks
-    )
+    again = fit_run(watched_run, phantom_cache, base=PostProcessingSettings(), training_masks=masks)
     assert again.facts["score"] == pytest.approx(score)
 
 

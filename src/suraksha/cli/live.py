@@ -17,7 +17,7 @@ from suraksha.cli.live_outputs import Outputs
 from suraksha.cli.segment import add_bundle, load_chosen, millimetres
 from suraksha.errors import InputError
 from suraksha.files import write_text
-from suraksha.inference.stream_report import StreamOptions, StreamReport
+from suraksha.inference.stream import StreamOptions, StreamReport
 from suraksha.io.video import Frame, FrameSource
 
 

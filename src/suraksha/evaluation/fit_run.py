@@ -34,8 +34,7 @@ from suraksha.inference.calibration import ConfidenceCalibration
 from suraksha.inference.engines import Logits
 from suraksha.inference.postprocessing import PostProcessingCard, PostProcessingSettings
 from suraksha.inference.prediction import Prediction
-from suraksha.inference.roi import InferenceSpec, predict_image, segment_image
-from suraksha.inference.stopwatch import Stopwatch
+from suraksha.inference.roi import InferenceSpec, Stopwatch, predict_image, segment_image
 from suraksha.metrics.baseline import mean_mask
 from suraksha.preprocessing import Preparation, prepare, resize_mask
 from suraksha.runs.fits import RunFits
