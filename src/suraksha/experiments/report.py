@@ -93,7 +93,7 @@ def build_report(
     groups: dict[str, list[Scored]] = defaultdict(list)
     for one in scored:
         config = one.cell.config
-        alike = replace(config, seed=0, data=replace(config.data, number=0))
+        alike = replace(config, seed=0, data=replace(config.data, split=0))
         groups[alike.sha256].append(one)
     done = {one.cell.name for one in scored}
     return {
