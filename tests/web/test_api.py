@@ -49,7 +49,7 @@ def test_a_image_gives_what_the_segmenter_gives(client, png, expected):
     assert record["contours"][0] == expected.lesions[0].contour.tolist()
     assert np.array_equal(pixels_of(record["mask_png"]) > 0, expected.mask)
     assert np.array_equal(pixels_of(record["image_png"]), expected.image.pixels)
-    assert pixels_of(record["overlay_png"]).shape == (200, 250, 3)
+    assert pixels_of(record["overlay_png"]).shape == (600, 750, 3)
     assert record["attention"]["box"] == [0, 0, 200, 250]
     assert len(record["attention"]["maps"]) >= 3
     assert sum(record["decision_support"]["classes"].values()) == pytest.approx(1, abs=1e-3)

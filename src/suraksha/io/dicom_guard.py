@@ -234,11 +234,13 @@ def _drop_unusable(dataset: Dataset, level: int = 0) -> None:
     Raises:
         RecursionError: Sequences nested too deeply.
     """
+    from pydicom.dataelem import RawDataElement
+
     if level > MAX_NESTING:
         raise RecursionError
     for tag in list(dataset.keys()):
         raw = dataset.get_item(tag)
-        if getattr(raw, "is_raw", False) and raw.value is None and raw.length:
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
             del dataset[tag]
             continue
         try:

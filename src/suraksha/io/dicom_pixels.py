@@ -133,7 +133,7 @@ def _frame(coded: bytes, known: Guarded) -> Dataset:
 
 
 def _decoded(frame: Dataset, syntax: str) -> NDArray[Any]:
-    from pydicom.pixels import pixel_array
+    from pydicom.pixels.utils import pixel_array
 
     plugins = DECODERS.get(syntax.rpartition(".")[2], ("",)) if syntax.count(".") > 5 else ("",)
     for plugin in plugins[:-1]:
@@ -165,7 +165,7 @@ def _displayed(pixels: NDArray[Any], header: Dataset, frame: Dataset) -> NDArray
     PS3.3 C.11.1 and C.11.2, with pydicom's functions. The VOI LUT is preferred to the window, the
     first of several is used.
     """
-    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
     lut = _lookup_tables(header, frame)
     target = np.uint8 if int(frame.BitsStored) <= 8 else np.uint16
@@ -244,7 +244,7 @@ def _first(value: Any) -> float | None:  # noqa: ANN401 - a DS of pydicom, one o
 
 def _looked_up(pixels: NDArray[Any], header: Dataset) -> NDArray[Any]:
     from pydicom import Dataset
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     palette = Dataset()
     for name in PALETTE:
