@@ -13,7 +13,7 @@ from suraksha.measurement.contour import midpoints, outer_corners, perimeter
 
 
 def ellipse(a, b, angle, centre, shape, scale=(1.0, 1.0)):
-    """Pixels whose centre is inside an ellipse, in scaled coordinates; angle from the column axis."""
+    """Pixels whose centre is inside an ellipse, in scaled coordinates."""
     rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
     y, x = (rows - centre[0]) * scale[0], (cols - centre[1]) * scale[1]
     u = x * math.cos(angle) + y * math.sin(angle)

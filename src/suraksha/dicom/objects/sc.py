@@ -31,7 +31,7 @@ def _capture(source: Source) -> Dataset:
     result, spacing = source.result, source.result.image.spacing
     capture = hd.sc.SCImage.from_ref_dataset(
         source.header,
-        pixel_array=overlay(result.image, result.mask, lesions=result.lesions),
+        pixel_array=overlay(result.image, result.mask, lesions=result.lesions, enlarge=False),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
