@@ -41,7 +41,7 @@ check: $(TEST)/ready
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
-	$(TEST)/bin/pytest -q tests/contracts/test_architecture.py
+	$(TEST)/bin/pytest -q tests/contracts/test_house.py
 
 # two processes of one thread each: threads that wait for each other are far slower than that
 test: check

@@ -26,7 +26,7 @@ BUSI = _busi()
 
 def pytest_collection_modifyitems(items):
     if BUSI is None:
-        skip = pytest.mark.skip(reason="BUSI was not found: set SURAKSHA_BUSI to its folder")
+        skip = pytest.mark.skip(reason="BUSI is not here: set SURAKSHA_BUSI to its folder")
         for item in items:
             if item.get_closest_marker("busi"):
                 item.add_marker(skip)
@@ -38,25 +38,25 @@ def pytest_terminal_summary(terminalreporter):
         for report in terminalreporter.stats.get("skipped", [])
     )
     for reason, count in reasons.items():
-        terminalreporter.write_sep("=", f"{count} tests SKIPPED: {reason}", bold=True)
+        terminalreporter.write_sep("=", f"{count} tests LEFT OUT: {reason}", bold=True)
 
 
 @pytest.fixture(scope="session")
 def busi_root() -> Path:
-    """The folder of the real BUSI data set; only for tests marked busi."""
+    """The folder of the real BUSI; only for tests marked busi."""
     return BUSI
 
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch):
-    """Remove environment variables that change what a test does."""
+    """No setting of the machine leaks into a test."""
     for name in ("ORT_DISABLE_TELEMETRY", "MPLCONFIGDIR"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory) -> Path:
-    """A small synthetic data set with the layout of BUSI."""
+    """A small synthetic data set in BUSI's layout."""
     from suraksha.datasets.phantom_set import write_phantoms
 
     folder = tmp_path_factory.mktemp("phantoms") / "set"
@@ -66,7 +66,7 @@ def phantom_root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def phantom_cache(phantom_root, tmp_path_factory) -> Path:
-    """The cache of ``phantom_root`` at 32 px."""
+    """The same, packed at 32 px."""
     from suraksha.datasets.cache import pack
     from suraksha.preprocessing import Preparation
 
@@ -77,7 +77,7 @@ def phantom_cache(phantom_root, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_config():
-    """A configuration that trains in seconds."""
+    """A recipe that trains in seconds."""
     from suraksha.runs.config import config_from_dict
 
     return config_from_dict(
@@ -102,7 +102,7 @@ def tiny_config():
 
 @pytest.fixture(scope="session")
 def tiny_run(tiny_config, phantom_cache, tmp_path_factory):
-    """A finished run of ``tiny_config``."""
+    """A finished run of that recipe."""
     from suraksha.training.fit import train
 
     return train(tiny_config, phantom_cache, out=tmp_path_factory.mktemp("runs"), progress=False)
@@ -110,7 +110,7 @@ def tiny_run(tiny_config, phantom_cache, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_run, phantom_root, tmp_path_factory) -> Path:
-    """The bundle of ``tiny_run``."""
+    """That run's bundle."""
     from suraksha.evaluation.export import export
 
     path = tmp_path_factory.mktemp("bundles") / "tiny.busi"
