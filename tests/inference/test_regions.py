@@ -140,7 +140,7 @@ def test_marks_outside_all_regions_are_not_measured():
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 5), (0, 0, 11, 5), (-1, 0, 5, 5), (5, 5, 4, 9)])
 def test_a_region_outside_the_image_is_refused(box):
-    with pytest.raises(InputError, match="not inside an image"):
+    with pytest.raises(InputError, match="is not inside an image"):
         Image(np.zeros((10, 10), np.uint8), regions=(Region(box),))
 
 
