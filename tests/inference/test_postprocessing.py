@@ -112,12 +112,12 @@ def test_a_weak_second_region_goes_and_a_corner_joins():
 @given(MAPS, RULES, st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None, max_examples=60)
 def test_min_image_probability_empties_the_mask_or_changes_nothing(
-    probability, rule, least, lesion
+    probability, rule, minimum, lesion
 ):
-    asked = PostProcessing(rule.min_peak, rule.min_area_fraction, least)
+    asked = PostProcessing(rule.min_peak, rule.min_area_fraction, minimum)
     mask = lesion_mask(probability, threshold=0.5, rule=asked, lesion_probability=lesion)
     expected = lesion_mask(probability, threshold=0.5, rule=rule)
-    np.testing.assert_array_equal(mask, expected & (lesion >= least))
+    np.testing.assert_array_equal(mask, expected & (lesion >= minimum))
 
 
 def test_thousands_of_small_regions_are_removed():
