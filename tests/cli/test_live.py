@@ -115,7 +115,7 @@ def test_a_source_begins_again_until_its_time_is_over(live, clip):
     [
         (["nowhere.mp4"], "cannot be used as a source of frames"),
         (["CLIP", "--loop"], "Give --seconds too"),
-        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 cannot be used"),
+        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 is not valid"),
     ],
 )
 def test_what_cannot_run_is_told(clip, tiny_bundle, tmp_path, capsys, words, message):
