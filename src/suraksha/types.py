@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from os import PathLike
-from typing import Any, Protocol
+from types import ModuleType
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,17 @@ from suraksha.errors import InputError
 
 PIXEL_TYPES = (np.uint8, np.uint16)
 MIN_SPACING_MM, MAX_SPACING_MM = 1e-4, 10.0
-# `Result` and `Image` display themselves with this module of a higher layer. It is imported by
-# name on first use, so that the values depend on nothing that draws or writes files.
-_VIEWS = "suraksha.reporting.views"
 
 Point = tuple[float, float]
 Box = tuple[int, int, int, int]
+
+
+def _views() -> ModuleType:
+    """The module of a higher layer that displays and saves a `Result`.
+
+    It is imported by name on first use, so that the values depend on nothing that draws or writes.
+    """
+    return import_module("suraksha.reporting.views")
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -38,11 +44,6 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     copy = array.copy()
     copy.flags.writeable = False
     return copy
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a real number of Python or numpy; a bool is not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,11 @@ class Spacing:
 
     def __post_init__(self) -> None:
         for name, value in (("row_mm", self.row_mm), ("col_mm", self.col_mm)):
-            if not is_number(value):
+            valid = isinstance(value, numbers.Real) and math.isfinite(value)
+            if not valid or not MIN_SPACING_MM <= value <= MAX_SPACING_MM:
                 raise InputError(
-                    f"spacing {name} = {value!r} is not a number",
-                    f"it is a {type(value).__name__}",
-                    "Give millimetres per pixel without a unit, for example 0.08",
-                )
-            if not math.isfinite(value) or not MIN_SPACING_MM <= value <= MAX_SPACING_MM:
-                raise InputError(
-                    f"spacing {name} = {value} is out of range",
-                    f"a pixel of an ultrasound image is {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
+                    f"spacing {name} = {value!r} is not valid",
+                    f"it must be a number from {MIN_SPACING_MM} to {MAX_SPACING_MM} mm",
                     "Give millimetres per pixel, for example 0.08, or omit the spacing",
                 )
 
@@ -84,24 +80,6 @@ class Spacing:
     def square(cls, mm: float, source: str = "user") -> Spacing:
         """The spacing of square pixels of ``mm`` millimetres."""
         return cls(mm, mm, source)
-
-
-def as_spacing(value: object) -> Spacing | None:
-    """A spacing from a `Spacing`, a number (square pixels, in mm) or None (unknown).
-
-    Raises:
-        InputError: Anything else, or a number that is out of range.
-    """
-    if value is None or isinstance(value, Spacing):
-        return value
-    if isinstance(value, numbers.Real) and is_number(value):
-        return Spacing.square(float(value))
-    raise InputError(
-        f"spacing = {value!r} is not supported",
-        f"a spacing is a number or a suraksha.Spacing, not a {type(value).__name__}",
-        "Give millimetres per pixel, for example 0.08, or "
-        "suraksha.Spacing(row_mm=0.08, col_mm=0.09) if the pixels are not square",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +147,7 @@ class Image:
             raise InputError(
                 f"spacing = {self.spacing!r} is not a suraksha.Spacing",
                 f"it is a {type(self.spacing).__name__}",
-                "Give suraksha.Spacing.square(0.08) for square pixels of 0.08 mm, or use "
-                "suraksha.as_image(pixels, spacing=0.08)",
+                "Give suraksha.Spacing.square(0.08), or suraksha.as_image(pixels, spacing=0.08)",
             )
         object.__setattr__(self, "pixels", _frozen(pixels))
         for region in self.regions:
@@ -187,11 +164,6 @@ class Image:
         size = f"{self.shape[0]} x {self.shape[1]} {kind} {self.pixels.dtype}"
         scale = "unknown scale" if self.spacing is None else repr(self.spacing)
         return f"Image({self.name!r}, {size}, {scale})"
-
-    def _repr_png_(self) -> bytes:
-        """The image as PNG, for notebooks."""
-        png: bytes = import_module(_VIEWS).image_png(self)
-        return png
 
     @property
     def scans(self) -> tuple[Region, ...]:
@@ -213,17 +185,12 @@ class Image:
 
 def _conversion_hint(pixels: NDArray[Any]) -> str:
     """How to convert an array that is not an image."""
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        return "Remove the alpha channel with pixels[..., :3], or grey with pixels[..., 0]"
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        return "Remove the last axis with pixels[..., 0]"
+    if pixels.ndim == 3 and pixels.shape[2] in (1, 2, 4):
+        return "Keep the colours with pixels[..., :3], or grey with pixels[..., 0]"
     if pixels.ndim in (3, 4) and pixels.size:
         return "Give one image at a time, with the colour channels last"
     if np.issubdtype(pixels.dtype, np.floating):
-        return (
-            "Use suraksha.as_image(pixels) for values from 0 to 1, or scale to 0..255 and "
-            "convert with .astype(numpy.uint8)"
-        )
+        return "Use suraksha.as_image(pixels) for values from 0 to 1, or convert 0..255 to uint8"
     if pixels.dtype == np.bool_:
         return "Convert with pixels.astype(numpy.uint8) * 255"
     return "Convert it, for example with .astype(numpy.uint8), or read the file with read_image"
@@ -252,11 +219,11 @@ class Lesion:
         circularity: 4 pi area / perimeter^2; 1 for a disc.
         solidity: Area / area of the convex hull; 1 for a convex lesion.
         taller_than_wide: Whether the height (along columns, away from the skin) exceeds the width.
-        area_mm2: Area in mm^2, or None if the spacing is unknown.
-        long_axis_mm: The long axis in mm, or None.
-        short_axis_mm: The short axis in mm, or None.
-        perimeter_mm: The perimeter in mm, or None.
-        depth_mm: The depth in mm, or None.
+        area_mm2: Area in mm^2; this and the ``*_mm`` lengths are None if the spacing is unknown.
+        long_axis_mm: As ``long_axis_px``.
+        short_axis_mm: As ``short_axis_px``.
+        perimeter_mm: As ``perimeter_px``.
+        depth_mm: As ``depth_px``.
         confidence: 0..1, or None for a mask without probabilities. In a `Result`, the calibrated
             probability that the region contains a lesion; from `measure`, the mean probability of
             its pixels.
@@ -382,16 +349,14 @@ class Result:
         Returns:
             (H', W', 3) uint8 RGB; see `suraksha.reporting.overlay.overlay` for its size.
         """
-        drawn: NDArray[np.uint8] = import_module(_VIEWS).result_overlay(self, opacity=opacity)
-        return drawn
+        return cast("NDArray[np.uint8]", _views().result_overlay(self, opacity=opacity))
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-compatible values: image, spacing, lesions, review, bundle.
 
         Arrays (mask, probability, contours) are not included.
         """
-        record: dict[str, Any] = import_module(_VIEWS).result_dict(self)
-        return record
+        return cast("dict[str, Any]", _views().result_dict(self))
 
     def save(self, directory: str | PathLike[str]) -> None:
         """Write ``<name>_mask.png``, ``<name>_overlay.png`` and ``<name>.json`` to a directory.
@@ -401,7 +366,7 @@ class Result:
         Raises:
             OSError: A file cannot be written.
         """
-        import_module(_VIEWS).save_result(self, directory)
+        _views().save_result(self, directory)
 
     def plot(self, ax: Any = None) -> Any:  # noqa: ANN401 - matplotlib is not a dependency
         """Draw the image and the contours with matplotlib.
@@ -415,7 +380,7 @@ class Result:
         Raises:
             MissingExtraError: matplotlib is not installed.
         """
-        return import_module(_VIEWS).plot_result(self, ax)
+        return _views().plot_result(self, ax)
 
     def __repr__(self) -> str:
         count = len(self.lesions)
@@ -427,10 +392,8 @@ class Result:
 
     def _repr_png_(self) -> bytes:
         """The overlay as PNG, for notebooks."""
-        png: bytes = import_module(_VIEWS).result_png(self)
-        return png
+        return cast("bytes", _views().result_png(self))
 
     def _repr_html_(self) -> str:
         """The overlay and a table of the lesions as HTML, for notebooks."""
-        html: str = import_module(_VIEWS).result_html(self)
-        return html
+        return cast("str", _views().result_html(self))

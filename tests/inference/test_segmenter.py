@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.datasets.samples import read_samples
 from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
-from suraksha.evaluation.evaluate import network_predictor
+from suraksha.evaluation.evaluate import run_segmenter
 from suraksha.inference.engines import ENGINES, create_engine, default_threads
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 from suraksha.measurement.measure import measure
@@ -26,10 +26,12 @@ def segment(tiny_bundle):
 
 
 def test_the_prediction_is_that_of_torch(segment, tiny_run, phantom_root):
-    predict = network_predictor(tiny_run.network(), tiny_run.config.data.preparation)
+    by_torch = run_segmenter(tiny_run)
     for sample in read_samples(phantom_root, tiny_run.split.test):
         np.testing.assert_allclose(
-            segment.predict(sample.image).probability, predict(sample.image).probability, atol=1e-4
+            segment.predict(sample.image).probability,
+            by_torch(sample.image).prediction.probability,
+            atol=1e-4,
         )
 
 

@@ -23,8 +23,8 @@ from suraksha.io.dicom_guard import (
     suppress_pydicom_warnings,
 )
 from suraksha.io.dicom_pixels import decode
-from suraksha.io.dicom_spacing import read_spacing
 from suraksha.io.guards import DECODER_ERRORS, one_line
+from suraksha.io.spacing import read_spacing
 from suraksha.types import Image, Spacing
 
 if TYPE_CHECKING:
@@ -149,9 +149,8 @@ class DicomFile:
             raise self._truncated(index)
 
     def _truncated(self, index: int) -> UnreadableError:
-        return UnreadableError(
-            self.path, f"its header declares {self.frames} frames, but it ends after {index}", EXPORT
-        )
+        why = f"its header declares {self.frames} frames, but it ends after {index}"
+        return UnreadableError(self.path, why, EXPORT)
 
     def _coded(self, first: int) -> Iterator[bytes]:
         from pydicom.encaps import generate_frames

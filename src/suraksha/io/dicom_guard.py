@@ -219,7 +219,7 @@ def _bounded(stream: BinaryIO) -> BinaryIO:
 
 
 def _check_meta(path: Path, meta: Dataset) -> None:
-    syntax = str(meta.get("TransferSyntaxUID", "none"))
+    syntax = str(meta.get("TransferSyntaxUID") or "none")
     if syntax not in TRANSFER_SYNTAXES:
         raise UnreadableError(
             path,
@@ -234,11 +234,13 @@ def _drop_unusable(dataset: Dataset, level: int = 0) -> None:
     Raises:
         RecursionError: Sequences nested too deeply.
     """
+    from pydicom.dataelem import RawDataElement
+
     if level > MAX_NESTING:
         raise RecursionError
     for tag in list(dataset.keys()):
         raw = dataset.get_item(tag)
-        if getattr(raw, "is_raw", False) and raw.value is None and raw.length:
+        if isinstance(raw, RawDataElement) and raw.value is None and raw.length:
             del dataset[tag]
             continue
         try:
@@ -255,7 +257,7 @@ def _drop_unusable(dataset: Dataset, level: int = 0) -> None:
 
 def _check_shape(path: Path, header: Dataset) -> tuple[int, int, int]:
     """(rows, columns, frames), each plausible."""
-    sop_class = str(header.get("SOPClassUID", "none"))
+    sop_class = str(header.get("SOPClassUID") or "(none)")
     if sop_class not in SOP_CLASSES:
         raise UnreadableError(
             path,

@@ -29,7 +29,8 @@ from suraksha.io.guards import (
     one_line,
     webp_size,
 )
-from suraksha.types import Image, Spacing, as_spacing
+from suraksha.io.spacing import as_spacing
+from suraksha.types import Image, Spacing
 
 MAX_PIXELS = 64_000_000
 # WebP and JPEG 2000 depend on how Pillow was built.
@@ -73,7 +74,9 @@ def _check_head(path: Path, head: bytes) -> str:
                 return name
             raise UnreadableError(path, f"it is {description}", "Export the image as PNG")
     raise UnreadableError(
-        path, f"it is not an image of a supported format ({', '.join(FORMATS)})", "Save it as PNG"
+        path,
+        "it is not an image of a supported format",
+        "Save it as PNG; JPEG, BMP, TIFF, GIF, WebP, JPEG 2000 and DICOM are read too",
     )
 
 
@@ -252,7 +255,7 @@ def read_image(path: PathLike, *, frame: int = 0, spacing: Spacing | float | Non
 
     WebP and JPEG 2000 need a Pillow that was built with these codecs. DICOM needs the extra
     ``[dicom]``; see `suraksha.io.dicom.DicomFile` for the supported files and
-    `suraksha.io.dicom_spacing` for the millimetres.
+    `suraksha.io.spacing` for the millimetres.
 
     Args:
         path: The file. Its stem becomes the image's name.

@@ -18,7 +18,8 @@ from suraksha.io.dicom import DicomFile
 from suraksha.io.dicom_guard import EXPORT, suppress_pydicom_warnings
 from suraksha.io.guards import DECODER_ERRORS, one_line
 from suraksha.io.images import pil_pixels, read_image
-from suraksha.types import Image, Spacing, as_spacing
+from suraksha.io.spacing import as_spacing
+from suraksha.types import Image, Spacing
 
 ACCEPTED = (
     "a path, a numpy array (H, W) or (H, W, 3) of uint8, uint16 or floats from 0 to 1, a PIL "

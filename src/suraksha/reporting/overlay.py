@@ -32,7 +32,7 @@ SMALLEST_FONT_PX, SMALLEST_NOTICE_PX = 8, 5
 CAPTION_LENGTH = 60
 # Lengths of a scale bar, and the maximum fraction of the scan's width that it covers.
 BAR_MM = (50.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5)
-BAR_FRACTION = 1 / 3
+BAR_FRACTION = 1 / 4
 
 Corner = tuple[int, int]  # row, col
 
@@ -204,6 +204,14 @@ def _draw_axis(canvas: _Canvas, ends: tuple[Point, Point], letter: str) -> None:
     canvas.write_at(letter, (row, col), AXES)
 
 
+def _draw_number(canvas: _Canvas, lesion: Lesion) -> None:
+    """The number of a lesion, outside its contour at the upper left."""
+    nearest = lesion.contour[int(np.argmin(lesion.contour.sum(axis=1)))]
+    row, col = canvas.pixel((float(nearest[0]), float(nearest[1])))
+    away = round(0.7 * canvas.font_px)
+    canvas.write_at(str(lesion.label), (row - away, col - away), WHITE)
+
+
 def _draw_scale_bar(canvas: _Canvas, scan: Region) -> None:
     """A horizontal bar of a round length in the lower right corner of a scan."""
     if scan.spacing is None:
@@ -298,9 +306,7 @@ def overlay(
     for lesion in lesions:
         _draw_axis(canvas, lesion.long_axis_ends, "L")
         _draw_axis(canvas, lesion.short_axis_ends, "S")
-        corner = canvas.pixel((float(lesion.bbox[0]), float(lesion.bbox[1])))
-        away = canvas.font_px // 2
-        canvas.write_at(str(lesion.label), (corner[0] - away, corner[1] - away), WHITE)
+        _draw_number(canvas, lesion)
     canvas.write_in_corner(NOTICE, SMALLEST_NOTICE_PX, top_first=False)
     for scan in image.scans:
         _draw_scale_bar(canvas, scan)

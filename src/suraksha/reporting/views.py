@@ -1,4 +1,4 @@
-"""How `Image` and `Result` display and save themselves; `suraksha.types` calls this by name."""
+"""Display and save a `Result`; `suraksha.types` imports this module by name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,13 @@ from suraksha.files import keep_matplotlib_out_of_home, write_bytes, write_text
 from suraksha.preprocessing import to_uint8
 from suraksha.reporting.overlay import AXES, CONTOUR, NOTICE, overlay
 from suraksha.reporting.records import MADE_BY, png_bytes, result_record
-from suraksha.types import Image, Lesion, Result
+from suraksha.types import Lesion, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Characters that a file name cannot contain on some system.
 _NOT_IN_NAMES = str.maketrans(dict.fromkeys('<>:"/\\|?*\0\n\r\t', "_"))
-
-
-def image_png(image: Image) -> bytes:
-    """An image as PNG, 8 bit."""
-    return png_bytes(to_uint8(image.pixels, 3 if image.pixels.ndim == 3 else 1))
 
 
 def result_overlay(result: Result, *, opacity: float = 0.0) -> NDArray[np.uint8]:
@@ -69,14 +64,14 @@ def _lesion_row(lesion: Lesion) -> str:
 
 def result_html(result: Result) -> str:
     """The overlay and a table of the lesions as HTML, for notebooks."""
-    picture = base64.b64encode(result_png(result)).decode()
+    png = base64.b64encode(result_png(result)).decode()
     name = html.escape(result.image.name)
     rows = "".join(map(_lesion_row, result.lesions))
     head = "<tr><th>lesion</th><th>size</th><th>depth</th><th>confidence</th></tr>"
     table = f"<table>{head}{rows}</table>" if rows else "<p>No lesion found.</p>"
     review = "; ".join(html.escape(reason) for reason in result.review)
     note = f"<p><b>Needs review:</b> {review}</p>" if review else ""
-    image = f'<img alt="{name} with contours" src="data:image/png;base64,{picture}" '
+    image = f'<img alt="{name} with contours" src="data:image/png;base64,{png}" '
     image += 'style="max-width: 600px">'
     return f"<div><p><b>{name}</b></p>{image}{table}{note}<p>{NOTICE}</p></div>"
 
