@@ -122,7 +122,7 @@ def test_the_same_spec_gives_the_same_image():
     assert (one.image.pixels != other.image.pixels).mean() > 0.5
 
 
-def test_images_are_called_synthetic_and_are_read_only():
+def test_images_are_named_synthetic_and_are_read_only():
     made = make_phantom(spec_of(DISC, name="demo"))
     assert made.image.name == "synthetic-demo"
     assert made.image.spacing == Spacing(0.1, 0.1, "phantom")
@@ -130,7 +130,7 @@ def test_images_are_called_synthetic_and_are_read_only():
     assert not made.mask.flags.writeable
     for text in (phantom.__doc__, make_phantom.__doc__, sample_phantom.__doc__):
         assert "synthetic" in text.lower()
-        assert "nothing clinical may be concluded" in " ".join(text.lower().split())
+        assert "no clinical conclusion may be drawn" in " ".join(text.lower().split())
 
 
 # --- the truth ------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_invalid_specs_are_refused():
     ):  # fmt: skip
         with pytest.raises(UsageError, match="cannot be drawn"):
             dataclasses.replace(DISC, **wrong)
-    with pytest.raises(UsageError, match="leaves the image"):
+    with pytest.raises(UsageError, match="extends outside the image"):
         make_phantom(spec_of(dataclasses.replace(DISC, centre_mm=(3.0, 20.0))))
     with pytest.raises(UsageError, match="overlap"):
         make_phantom(PhantomSpec(lesions=(DISC, DISC)))

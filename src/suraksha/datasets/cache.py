@@ -82,7 +82,7 @@ class Cache:
     """An open cache.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         dataset: The data set's name.
         preparation: How its images were resized and are to be normalised.
         items: Its images, in the order of the arrays.

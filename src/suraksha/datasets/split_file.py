@@ -78,7 +78,7 @@ class Split:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the split as JSON, whole or not at all.
+        """Write the split as JSON, atomically.
 
         Raises:
             OSError: A place that cannot be written.
