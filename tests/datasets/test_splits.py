@@ -190,13 +190,13 @@ def test_altered_busi_is_refused_with_names_and_count(dataset):
     items.append(item("extra (1)", "benign", "x"))
     with pytest.raises(DataError, match=r"4 faults") as error:
         clean_split(items, fold=0, dataset=dataset)
-    for told in (
+    for message in (
         "'benign (4)' has other pixels",
         "'benign (8)' has another mask",
         "'benign (21)' is missing",
         "'extra (1)' is not in BUSI",
     ):
-        assert told in str(error.value)
+        assert message in str(error.value)
 
 
 def test_names_like_those_of_busi_may_be_another_data_set():
@@ -208,7 +208,7 @@ def test_names_like_those_of_busi_may_be_another_data_set():
 
 @settings(deadline=None, max_examples=25)
 @given(items=data_sets(), fraction=st.floats(0.1, 0.6), seed=st.integers(0, 3))
-def test_hold_out_moves_whole_groups_and_never_too_much(items, fraction, seed):
+def test_hold_out_moves_whole_groups_within_the_fraction(items, fraction, seed):
     split = clean_split(items, fold=1)
     held = hold_out(split, items, fraction=fraction, seed=seed)
     by_name = {i.name: i for i in items}

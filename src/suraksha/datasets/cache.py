@@ -43,7 +43,7 @@ from suraksha.preprocessing import Preparation, resize_image, resize_mask
 from suraksha.types import Image
 
 FORMAT = 2
-# how long to wait while another process packs the same cache
+# how long to wait for another process that packs the same cache
 PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
 REPACK = "Delete the folder and pack the data set again"
@@ -51,19 +51,19 @@ REPACK = "Delete the folder and pack the data set again"
 
 @dataclass(frozen=True, slots=True)
 class CacheItem:
-    """What a cache knows of one image besides its pixels.
+    """What a cache knows about one image besides its pixels.
 
     Args:
         name: The image's name.
         label: Its class.
         normal: Whether its class shows no lesion.
-        group: Its group: of the shipped table for BUSI, of the description's groups file, or of
-            the near-duplicates that the audit finds.
+        group: Its group: that of the shipped table for BUSI, of the data set's table or groups file
+            (the patient), or that of its near-duplicates.
         image_sha256: Hash of the image's own pixels, before any resizing.
         mask_sha256: Hash of its mask, before any resizing.
         height: Rows of the image itself.
         width: Columns of the image itself.
-        consistent: False where the shipped table says that a twin contradicts it.
+        consistent: False where the shipped table says that a near-duplicate contradicts it.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Cache:
     """An open cache.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         dataset: The data set's name.
         preparation: How its images were resized and are to be normalised.
         items: Its images, in the order of the arrays.
@@ -103,7 +103,7 @@ class Cache:
 
     @property
     def truth_sha256(self) -> str:
-        """A hash of the images, masks and classes as the data set has them, at any size."""
+        """A hash of the images, masks and classes at their own size, whatever the cache's."""
         known = [[i.name, i.label, i.image_sha256, i.mask_sha256] for i in self.items]
         return hashlib.sha256(canonical_json({"items": sorted(known)})).hexdigest()
 
@@ -113,7 +113,7 @@ class Cache:
         return bits.view(np.bool_)
 
     def select(self, names: Sequence[str]) -> NDArray[np.intp]:
-        """The places of images in the arrays, in the order of the names.
+        """The rows of images in the arrays, in the order of the names.
 
         Raises:
             DataError: A name that the cache does not hold; all of them are given.
@@ -123,7 +123,7 @@ class Cache:
         if unknown:
             raise DataError(
                 f"{len(unknown)} images are not in the cache {self.folder}",
-                f"it holds no {listing(unknown, shown=None)}",
+                f"it does not contain {listing(unknown, shown=None)}",
                 "Pack the data set that the split was made from",
             )
         return np.array([place[name] for name in names], dtype=np.intp)
@@ -218,19 +218,19 @@ def pack(
     spec: DatasetSpec | None = None,
     progress: Progress | None = None,
 ) -> Cache:
-    """Pack a data set at one size. An interrupted pack leaves nothing that opens.
+    """Pack a data set at one size. An interrupted pack leaves nothing that can be opened.
 
     Args:
         root: The data set's folder.
-        folder: Where the cache is to lie. If the same cache lies there already it is kept.
+        folder: The cache's folder. If it already holds the same cache, that is kept.
         preparation: Size, channels, and the normalisation that training is to use.
         spec: The data set's description; by default found as ``layouts.locate`` says.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:
-        DataError: A data set that is broken, or a folder that holds something else.
+        DataError: A data set with faults, or a folder that contains something else.
         InputError: An image or mask that cannot be read.
-        BusyError: Another process packs into the folder, and does not end.
+        BusyError: Another process keeps packing into the folder.
         OSError: A place that cannot be written.
     """
     folder = Path(folder)
@@ -321,7 +321,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
 
 
 def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """The fields of a ``CacheItem`` that one image and its mask decide."""
+    """The fields of a `CacheItem` that depend on one image and its mask alone."""
     return {
         "name": case.name,
         "label": case.label,
@@ -336,10 +336,10 @@ def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, 
 def describe_cases(
     cases: Sequence[Case], facts: Sequence[dict[str, Any]], *, prints: NDArray[np.bool_]
 ) -> list[CacheItem]:
-    """What is known of images: the facts, and their groups.
+    """The facts and groups of images.
 
-    Groups are a groups file's or the shipped table's where these hold all images, or else the
-    near-duplicates among the images given.
+    Groups are those of a table, a groups file or the shipped table of BUSI where these give one to
+    every image, otherwise the near-duplicates among the given images.
 
     Args:
         cases: The images.
