@@ -94,25 +94,25 @@ def test_images_of_every_kind(kind, shape):
 
 
 @pytest.mark.parametrize(
-    "pixels",
+    ("pixels", "fix"),
     [
-        np.zeros(4, np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 1), np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros((0, 4), np.uint8),
-        np.zeros((4, 0, 3), np.uint8),
-        np.zeros((4, 4), np.float32),
-        np.zeros((4, 4), np.int16),
-        np.zeros((4, 4), bool),
+        (np.zeros(4, np.uint8), "read_image"),
+        (np.zeros((4, 4, 4), np.uint8), "[..., :3]"),
+        (np.zeros((4, 4, 1), np.uint8), "[..., 0]"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "one image at a time"),
+        (np.zeros((0, 4), np.uint8), "read_image"),
+        (np.zeros((4, 0, 3), np.uint8), "read_image"),
+        (np.zeros((4, 4), np.float32), "as_image"),
+        (np.zeros((4, 4), np.int16), "uint8"),
+        (np.zeros((4, 4), bool), "255"),
     ],
 )
-def test_arrays_that_are_no_image(pixels):
+def test_arrays_that_are_not_images_are_refused_with_a_fix(pixels, fix):
     with pytest.raises(InputError) as caught:
         Image(pixels)
     assert str(pixels.shape) in caught.value.what
     assert str(pixels.dtype) in caught.value.what
-    assert "read_image" in caught.value.fix
+    assert fix in caught.value.fix
 
 
 def test_pixels_are_a_read_only_copy():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from suraksha.datasets.audit import audit
-from suraksha.datasets.readers import find_cases
-from suraksha.datasets.splits import clean_table
+from suraksha.datasets.folds import clean_table
+from suraksha.datasets.layouts import find_cases
 
 
 def kinds(report):
@@ -61,8 +61,8 @@ def test_every_fault_by_name_not_the_first_only(tree):
         ("orphan-mask", ""),
         ("size-mismatch", "benign (1)"),
         ("unexpected-mask", "normal (1)"),
-        ("unreadable-mask", "benign (3)"),
         ("unreadable-image", "benign (10)"),
+        ("unreadable-mask", "benign (3)"),
     ]
     assert all(fault.file and fault.message for fault in report.faults)
     (orphan,) = [fault for fault in report.faults if fault.kind == "orphan-mask"]

@@ -5,8 +5,8 @@ import pytest
 
 from suraksha.datasets.audit import audit
 from suraksha.datasets.cache import open_cache
+from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.phantom_set import write_phantoms
-from suraksha.datasets.readers import find_cases, load_case
 from suraksha.datasets.samples import read_samples
 from suraksha.errors import DataError, UsageError
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.experiments.plan import Cell, Plan
 from suraksha.experiments.render import report_text
 from suraksha.experiments.report import Scored, build_report, mean_over_folds

@@ -247,8 +247,8 @@ def test_pages_are_selected(tmp_path):
     for frame, expected in enumerate((GREY, RGB, DEEP[:3])):
         np.testing.assert_array_equal(read_image(file, frame=frame).pixels, expected)
     for frame in (3, -1):
-        assert "it has 3" in refused(file, frame=frame)
-    assert "it has 1" in refused(save(tmp_path / "b.png", GREY), frame=1)
+        assert "file has 3" in refused(file, frame=frame)
+    assert "file has 1" in refused(save(tmp_path / "b.png", GREY), frame=1)
 
 
 def test_spacing_is_attached(tmp_path):
@@ -302,5 +302,35 @@ def test_mask_threshold_is_half_the_range(tmp_path):
 
 def test_empty_mask_is_empty_and_a_label_map_is_refused(tmp_path):
     assert not read_mask(save(tmp_path / "a.png", np.zeros((4, 4), np.uint8))).any()
-    with pytest.raises(InputError, match="greatest value is 1"):
+    with pytest.raises(InputError, match="maximum value is 1"):
         read_mask(save(tmp_path / "b.png", TRUTH.astype(np.uint8)))
+
+
+# --- formats that depend on how Pillow was built --------------------------------------------------
+
+
+def test_gif_webp_and_jpeg_2000_are_read(tmp_path):
+    gif = read_image(save(tmp_path / "a.gif", GREY)).pixels
+    np.testing.assert_array_equal(gif, np.repeat(GREY[..., None], 3, axis=2))
+    for name, options in (("a.webp", {"lossless": True}), ("a.jp2", {}), ("a.j2k", {})):
+        file = save(tmp_path / name, RGB, **options)
+        np.testing.assert_array_equal(read_image(file).pixels, RGB)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "b.jp2", GREY)).pixels, GREY)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "c.jp2", DEEP)).pixels, DEEP)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path, suffix):
+    frames = [PilImage.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 200)]
+    options = {} if suffix == "gif" else {"lossless": True}
+    file = tmp_path / f"a.{suffix}"
+    frames[0].save(file, save_all=True, append_images=frames[1:], **options)
+    assert read_image(file).pixels.max() == 0
+    assert read_image(file, frame=1).pixels.max() == 200
+    assert "file has 2" in refused(file, frame=2)
+
+
+def test_a_dicom_file_is_not_a_mask(make_dicom, tmp_path):
+    make_dicom.us_image(tmp_path / "a.dcm")
+    with pytest.raises(InputError, match="DICOM"):
+        read_mask(tmp_path / "a.dcm")

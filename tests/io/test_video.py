@@ -147,5 +147,5 @@ def test_a_dicom_clip_goes_on_after_a_corrupt_frame(make_dicom, tmp_path):
         found = list(source)
     assert source.fps == pytest.approx(25.0)
     assert [frame.image is not None for frame in found] == [True, False, True, True]
-    assert "frame 2 of it cannot be decoded" in found[1].error
+    assert "its frame 2 cannot be decoded" in found[1].error
     assert [frame.time_s for frame in found] == pytest.approx([0, 0.04, 0.08, 0.12])

@@ -1,1 +1,1 @@
-"""Data sets: catalogue, layouts, audit, splits, cache and loaders. Only the loaders and the augmentation need torch."""
+"""Data sets: catalogue, layouts, audit, splits, cache, augmentation and loaders."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image as PilImage
 
-from suraksha.datasets.catalogue import DESCRIPTION_FILE
+from suraksha.datasets.description import DESCRIPTION_FILE
 from suraksha.datasets.phantom import SERIES, SHAPE, kind_of, sample_phantom
 from suraksha.errors import DataError, UsageError
 from suraksha.files import beside, lock, sweep, write_text

@@ -88,7 +88,7 @@ class Benched:
     failed: Mapping[str, str]
 
 
-def bench(
+def run_plan(
     plan: Plan | str | Path,
     data: str | Path,
     *,
