@@ -292,12 +292,16 @@ def test_a_failed_measurement_leaves_no_outdated_numbers(ours, image):
     ours.errors.clear()
 
 
-def test_exports_have_the_name_and_the_frame_of_the_file(ours, cine):
-    ours.drop(('a "b", c.dcm', "application/dicom", cine))
-    ours.wait_for_text("#status", "Found: 1 lesion")
+@pytest.mark.parametrize("kind", ["cine", "clip"])
+def test_exports_have_the_name_and_the_frame_of_the_file(ours, kind, request):
+    """Of a DICOM clip, which is sent whole, and of a video, whose frames are sent alone."""
+    ours.drop(('a "b", c.dcm', "application/dicom", request.getfixturevalue(kind)))
+    expect(ours.page.locator("#status")).to_contain_text("ound")
+    ours.page.wait_for_function("document.querySelector('#busy').hidden")
     ours.page.focus("#view")
     ours.page.keyboard.press(".")
-    ours.wait_for_text("#status", "Found: 1 lesion")
+    ours.wait_for_text("#frame-text", "2 / ")
+    expect(ours.page.locator("#status")).to_contain_text("ound")
     name, content = ours.download("[data-kind=json]")
     record = json.loads(content)
     assert name.endswith("-frame-2-result.json")
