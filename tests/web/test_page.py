@@ -1,5 +1,6 @@
 """The page in Chromium, with a running server."""
 
+import base64
 import csv
 import io
 import json
@@ -164,6 +165,28 @@ def test_measurements_follow_the_corrected_contour(ours, image):
     ours.page.click("#reset")
     ours.wait_for_text("#origin", "automatic")
     assert area(ours) == before
+
+
+def test_a_hole_is_kept_by_the_contour_tool_and_saved(ours, image):
+    opened(ours, image)
+    (lesion,) = (record := json.loads(ours.download("[data-kind=json]")[1]))["lesions"]
+    row, col = lesion["centroid"]
+    ours.tool("erase")
+    ours.drag(ours.position(row, col - 20, SHAPE), ours.position(row, col + 20, SHAPE))
+    ours.wait_for_text("#status", "Corrected: 1 lesion")
+    with_hole = area(ours)
+    assert with_hole < lesion["area_px"] - 800
+    row, col = max(record["contours"][0], key=lambda point: point[1])
+    ours.tool("contour")
+    ours.drag(ours.position(row, col, SHAPE), ours.position(row, col + 20, SHAPE))
+    expect(ours.page.locator("#lesions td").nth(2)).not_to_have_text(f"{with_hole} px")
+    assert with_hole < area(ours) < lesion["area_px"]
+    correction = json.loads(ours.download("#save-correction")[1])
+    with PilImage.open(io.BytesIO(base64.b64decode(correction["mask_png"]))) as mask:
+        pixels = np.asarray(mask) > 0
+    assert np.count_nonzero(pixels) == correction["lesions"][0]["area_px"] == area(ours)
+    center_row, center_col = map(int, lesion["centroid"])
+    assert not pixels[center_row, center_col]
 
 
 def test_window_zoom_calipers_and_maps(ours, image):
