@@ -320,7 +320,7 @@ def test_exports_have_the_name_and_the_frame_of_the_file(ours, kind, request):
     """Of a DICOM clip, which is sent whole, and of a video, whose frames are sent alone."""
     ours.drop(('a "b", c.dcm', "application/dicom", request.getfixturevalue(kind)))
     expect(ours.page.locator("#status")).to_contain_text("ound")
-    ours.page.wait_for_function("document.querySelector('#busy').hidden")
+    expect(ours.page.locator("#busy")).to_be_hidden()
     ours.page.focus("#view")
     ours.page.keyboard.press(".")
     ours.wait_for_text("#frame-text", "2 / ")
