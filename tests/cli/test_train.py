@@ -27,7 +27,9 @@ def test_from_images_to_a_bundle(tmp_path, capsys, tiny_config):
     assert run_json(capsys, "data", "phantom", root, "--count", 12, "--json")["synthetic"]
     found = run_json(capsys, "data", "check", root, "--json")
     assert (found["images"], found["faults"]) == (12, [])
-    assert run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    assert (
+        run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    )
     split = run_json(capsys, "data", "split", cache, tmp_path / "s.json", "--split", 1, "--json")
     assert load_split(tmp_path / "s.json").sha256 == split["sha256"]
     recipe = tmp_path / "tiny.toml"
@@ -92,7 +94,11 @@ def test_check_fails_on_a_data_set_with_faults_and_names_them(tmp_path, capsys):
         (["train", "stron"], 2, "Did you mean 'strong'"),
         (["train", "strong"], 1, "suraksha data pack"),
         (["train", "strong", "--input-size", "50"], 1, "Give 48"),
-        (["train", "strong", "--protocol", "community", "--input-size", "32"], 2, "needs its lists"),
+        (
+            ["train", "strong", "--protocol", "community", "--input-size", "32"],
+            2,
+            "needs its lists",
+        ),
     ],
 )
 def test_wrong_usage_of_train_is_refused(phantom_cache, tmp_path, capsys, words, code, message):
