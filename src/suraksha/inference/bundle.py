@@ -50,7 +50,7 @@ MAX_DIRECTORY_BYTES = 4096
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "6dc7b8f8e54c7bc15418980b4a560255f8c3549dfaaaa92a92076f8b7845ea21"}
+    {"suraksha-lite": "31509a8f75ad68aea5274fec278f3c4a3b6936fdca4e4d71471a3eddbcfebc36"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 
