@@ -72,10 +72,10 @@ def run_run(options: argparse.Namespace) -> int:
     plan = load_plan(options.plan)
     out: Path = options.out or Path("runs") / plan.name
     if options.list:
-        from suraksha.experiments.status import states
+        from suraksha.experiments.results import run_states
 
         facts = {"plan": plan.name, "plan_sha256": plan.sha256}
-        runs = states(plan, out, only=options.only)
+        runs = run_states(plan, out, only=options.only)
         print(json.dumps({**facts, "runs": runs}) if options.json else _listing(runs))
         return 0
 
@@ -86,7 +86,7 @@ def run_run(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(line, file=sys.stderr)
 
-    choice = execution.BenchOptions(
+    choice = execution.PlanOptions(
         lists=options.lists or options.data / "splits",
         only=tuple(options.only),
         progress=not options.quiet,
@@ -100,7 +100,7 @@ def run_run(options: argparse.Namespace) -> int:
 
 
 def _listing(runs: Sequence[Mapping[str, object]]) -> str:
-    keys = ("run", "protocol", "number", "seed", "state", "seconds")
+    keys = ("run", "protocol", "split", "seed", "state", "seconds")
     rows = [["-" if run[key] is None else str(run[key]) for key in keys] for run in runs]
     return table_text(("run", "protocol", "split", "seed", "state", "seconds"), rows)
 
@@ -189,7 +189,7 @@ def run_speed(options: argparse.Namespace) -> int:
     from suraksha.experiments.speed import measure_speeds
 
     plan = load_plan(options.plan)
-    configs = [cell.config for cell in plan.cells]
+    configs = [planned.config for planned in plan.runs]
     folder: Path = options.runs or RESULTS / plan.name
     bar = progress(options, unit="round", label="measuring")
     found = measure_speeds(configs, folder, rounds=options.rounds, progress=bar)

@@ -10,17 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from suraksha.experiments.formats import Cell, Number, Table
-from suraksha.experiments.report import Scored
-from suraksha.experiments.results import Results
+from suraksha.experiments.results import FinishedRun, Results
 from suraksha.metrics.bootstrap import Estimate
 from suraksha.paper.models_compared import (
-    PATCHES,
+    SURAKSHA_ROWS,
     PUBLISHED,
     ComparedModel,
-    gap,
-    pooled,
-    pooled_network_grid,
-    reference,
+    paired_dice_difference,
+    pooled_metric,
+    mean_pooled_metric,
+    proposed_model,
 )
 
 PAPER = "paper"
@@ -87,12 +86,12 @@ def claims_table(rows: Sequence[ComparedModel], results: Results, *, recipe: str
         recipe: For the title.
     """
     rows = [one for one in rows if PAPER in one.runs]
-    c3 = reference(rows)
-    baselines = [one for one in rows if one.published and one.label not in PATCHES]
+    c3 = proposed_model(rows)
+    baselines = [one for one in rows if one.published and one.label not in SURAKSHA_ROWS]
     if c3 is None or not baselines:
         return None
-    patches = [one for one in rows if one.label in PATCHES[:-1]]
-    if c3.label != PATCHES[-1] or len(patches) < len(PATCHES) - 1:
+    patches = [one for one in rows if one.label in SURAKSHA_ROWS[:-1]]
+    if c3.label != SURAKSHA_ROWS[-1] or len(patches) < len(SURAKSHA_ROWS) - 1:
         patches = []
     shown = [c3, *baselines, *patches]
     evidence = Evidence(
@@ -100,8 +99,8 @@ def claims_table(rows: Sequence[ComparedModel], results: Results, *, recipe: str
         tuple(one.label for one in baselines),
         tuple(one.label for one in patches),
         {one.label: _figures(one, results) for one in shown},
-        {one.label: gap(c3.runs[PAPER], one.runs[PAPER]) for one in shown[1:]},
-        c3.mean(PAPER, lambda run: pooled(run, "all background", key="accuracy")),
+        {one.label: paired_dice_difference(c3.runs[PAPER], one.runs[PAPER]) for one in shown[1:]},
+        c3.mean(PAPER, lambda run: pooled_metric(run, "all background", key="accuracy")),
     )
     heads = (f"{title}, {who}" for title, _ in METRICS for who in ("ours", "published"))
     return Table(
@@ -114,15 +113,15 @@ def claims_table(rows: Sequence[ComparedModel], results: Results, *, recipe: str
 
 def _figures(one: ComparedModel, results: Results) -> Figures:
     accuracy, iou, dice = (
-        pooled_network_grid(one, PAPER, key=key) for key in ("accuracy", "iou", "dice")
+        mean_pooled_metric(one, PAPER, key=key) for key in ("accuracy", "iou", "dice")
     )
 
-    def trained(run: Scored, epoch: int) -> float:
-        return float(results.curves[run.cell.name][epoch]["train_accuracy"])
+    def trained(run: FinishedRun, epoch: int) -> float:
+        return float(results.curves[run.planned.name][epoch]["train_accuracy"])
 
     start = one.mean(PAPER, lambda run: trained(run, 0))
     training = one.mean(PAPER, lambda run: trained(run, -1))
-    seconds = one.mean(PAPER, lambda run: float(run.native["seconds"]))
+    seconds = one.mean(PAPER, lambda run: float(run.native.seconds))
     return Figures(accuracy, iou, dice, seconds, one.macs / 1e9, start, training)
 
 
@@ -131,7 +130,7 @@ def _ratios(found: Evidence, other: str) -> tuple[Cell, ...]:
     for _, key in METRICS:
         mine, theirs = (getattr(found.figures[label], key) for label in (found.c3, other))
         here = mine / theirs if theirs else math.nan
-        told = getattr(PUBLISHED[PATCHES[-1]], key) / getattr(PUBLISHED[other], key)
+        told = getattr(PUBLISHED[SURAKSHA_ROWS[-1]], key) / getattr(PUBLISHED[other], key)
         cells += [Number(here), Number(told)]
     return (other, *cells)
 

@@ -15,17 +15,16 @@ from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.samples import Sample, read_samples
 from suraksha.evaluation.curves import save_figure
 from suraksha.evaluation.evaluate import network_predictor
-from suraksha.experiments.report import Scored
-from suraksha.experiments.results import Results
+from suraksha.experiments.results import FinishedRun, Results
 from suraksha.experiments.speed import speed_key
 from suraksha.inference.postprocessing import lesion_mask
 from suraksha.networks.diagram import new_figure
 from suraksha.paper.models_compared import (
     ComparedModel,
-    by_image,
+    metric_by_image,
     compared_models,
-    mean_of,
-    pooled_network_grid,
+    mean_with_interval,
+    mean_pooled_metric,
 )
 from suraksha.paper.tables import CLEAN, PAPER
 from suraksha.runs.folder import open_run
@@ -61,15 +60,15 @@ def draw_figures(
         DataError: The data set is not that of the runs.
         TrainError: A checkpoint is not there.
     """
-    recipes = {run.cell.config.name: "" for run in results.runs}
+    recipes = {run.planned.config.name: "" for run in results.runs}
     if len(recipes) > 1:
         recipes = {name: f"-{name}" for name in recipes}
     written = []
     if data is not None:
         written.append(_samples(data, folder / "figure-1-samples.png"))
     for name, ending in recipes.items():
-        cells = [cell for cell in results.plan.cells if cell.config.name == name]
-        rows = compared_models(cells, [run for run in results.runs if run.cell.config.name == name])
+        cells = [cell for cell in results.plan.runs if cell.config.name == name]
+        rows = compared_models(cells, [run for run in results.runs if run.planned.config.name == name])
         if data is not None and runs is not None:
             path = folder / f"figure-4-answers{ending}.png"
             written.append(_answers(rows, path, data=data, runs=runs))
@@ -100,9 +99,9 @@ def _answers(rows: Sequence[ComparedModel], path: Path, *, data: Path, runs: Pat
     """Fig. 4: image, truth and answer of the best networks by validation accuracy."""
     protocol = PAPER if any(PAPER in one.runs for one in rows) else CLEAN
     known = [one for one in rows if protocol in one.runs]
-    accuracy = {one.label: pooled_network_grid(one, protocol, key="accuracy") for one in known}
+    accuracy = {one.label: mean_pooled_metric(one, protocol, key="accuracy") for one in known}
     top = sorted(known, key=lambda one: -accuracy[one.label])[:TOP]
-    scores = sorted(top[0].runs[protocol][0].lesions("lesion"), key=lambda score: score.dice)
+    scores = sorted(top[0].runs[protocol][0].lesion_scores(), key=lambda score: score.dice)
     names = [scores[round(place * (len(scores) - 1))].name for place in CASES.values()]
     samples = read_samples(data, names)
     figure = new_figure(3.4 * (1 + len(top)), 2.9 * len(names))
@@ -122,8 +121,8 @@ def _answers(rows: Sequence[ComparedModel], path: Path, *, data: Path, runs: Pat
     return save_figure(figure, path)
 
 
-def _masks(run: Scored, samples: Sequence[Sample], runs: Path) -> Iterator[tuple[Sample, Mask]]:
-    trained = open_run(runs / run.cell.name)
+def _masks(run: FinishedRun, samples: Sequence[Sample], runs: Path) -> Iterator[tuple[Sample, Mask]]:
+    trained = open_run(runs / run.planned.name)
     predict = network_predictor(
         trained.network(), trained.config.data.preparation, classes=trained.classes
     )
@@ -159,7 +158,7 @@ def _curves(rows: Sequence[ComparedModel], results: Results, path: Path) -> Path
         strict=True,
     ):
         for place, one in enumerate(rows):
-            epochs = results.curves[one.first.cell.name]
+            epochs = results.curves[one.first.planned.name]
             line = [(epoch["epoch"], epoch[key]) for epoch in epochs]
             axes.plot(*zip(*line, strict=True), label=one.label, color=_colour(place))
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -167,7 +166,7 @@ def _curves(rows: Sequence[ComparedModel], results: Results, path: Path) -> Path
         axes.set_title(title)
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right center")
-    figure.suptitle(fill(f"{results.plan.title}: recipe {rows[0].first.cell.config.name}", 120))
+    figure.suptitle(fill(f"{results.plan.title}: recipe {rows[0].first.planned.config.name}", 120))
     return save_figure(figure, path)
 
 
@@ -177,7 +176,7 @@ def _dice_by_cost(rows: Sequence[ComparedModel], results: Results, path: Path) -
     known = [one for one in rows if protocol in one.runs]
 
     def milliseconds(one: ComparedModel) -> float:
-        return results.speeds.milliseconds.get(speed_key(one.first.cell.config), math.nan)
+        return results.speeds.milliseconds.get(speed_key(one.first.planned.config), math.nan)
 
     costs: dict[str, Callable[[ComparedModel], float]] = {
         "G multiply-accumulates an image": lambda one: one.macs / 1e9
@@ -189,7 +188,7 @@ def _dice_by_cost(rows: Sequence[ComparedModel], results: Results, path: Path) -
         figure.subplots(1, len(costs), squeeze=False)[0], costs.items(), strict=True
     ):
         for place, one in enumerate(known):
-            found = mean_of(by_image(one.runs[protocol], key="dice", part="lesion"))
+            found = mean_with_interval(metric_by_image(one.runs[protocol], key="dice", part="lesion"))
             spread = [[found.value - found.low], [found.high - found.value]]
             axes.errorbar(
                 *(cost(one), found.value, spread), fmt="o", color=_colour(place), label=one.label

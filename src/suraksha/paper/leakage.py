@@ -9,8 +9,8 @@ import numpy as np
 
 from suraksha.datasets.clean_folds import clean_table
 from suraksha.experiments.formats import Cell, Number, Table
-from suraksha.experiments.report import Scored
-from suraksha.paper.models_compared import ComparedModel, Images, apart, by_image, less, mean_of
+from suraksha.experiments.results import FinishedRun
+from suraksha.paper.models_compared import ComparedModel, Images, apart, metric_by_image, less, mean_with_interval
 
 PAPER, CLEAN = "paper", "clean"
 
@@ -51,25 +51,25 @@ def leak_table(
 
 def _line(one: ComparedModel, trained: Mapping[str, Sequence[str]]) -> tuple[Cell, ...] | None:
     runs = one.runs.get(PAPER, ())
-    clean = by_image(one.runs.get(CLEAN, ()), key="dice", part="lesion")
-    if not runs or not clean or runs[0].native["scored_dataset"] != "busi":
+    clean = metric_by_image(one.runs.get(CLEAN, ()), key="dice", part="lesion")
+    if not runs or not clean or runs[0].native.scored_dataset != "busi":
         return None
     twin, alone = split_by_near_duplicate(runs, trained)
-    pairs = [less(part, clean) for part in (twin, alone)]
-    tested = sum(len(run.lesions("lesion")) for run in runs)
-    with_twin = sum(len(near_duplicates_of(run, trained[run.cell.name])) for run in runs)
+    pairs = [differences_by_image(part, clean) for part in (twin, alone)]
+    tested = sum(len(run.lesion_scores()) for run in runs)
+    with_twin = sum(len(near_duplicates_of(run, trained[run.planned.name])) for run in runs)
     return (
         one.label,
         str(tested),
         f"{with_twin} ({100 * with_twin / tested:.0f} %)",
-        *(Number.of(mean_of(part)) for part in (twin, alone)),
+        *(Number.of(mean_with_interval(part)) for part in (twin, alone)),
         " + ".join(str(len(part)) for part in pairs),
-        *(Number.of(mean_of(part), signed=True) for part in pairs),
-        Number.of(apart(*pairs), signed=True),
+        *(Number.of(mean_with_interval(part), signed=True) for part in pairs),
+        Number.of(unpaired_difference(*pairs), signed=True),
     )
 
 
-def near_duplicates_of(run: Scored, trained: Sequence[str]) -> set[str]:
+def near_duplicates_of(run: FinishedRun, trained: Sequence[str]) -> set[str]:
     """The test images of a run that have a near-duplicate among its training images.
 
     Args:
@@ -78,11 +78,11 @@ def near_duplicates_of(run: Scored, trained: Sequence[str]) -> set[str]:
     """
     table = clean_table()
     groups = {table[name].group for name in trained}
-    return {score.name for score in run.lesions("lesion") if table[score.name].group in groups}
+    return {score.name for score in run.lesion_scores() if table[score.name].group in groups}
 
 
 def split_by_near_duplicate(
-    runs: Sequence[Scored], trained: Mapping[str, Sequence[str]]
+    runs: Sequence[FinishedRun], trained: Mapping[str, Sequence[str]]
 ) -> tuple[Images, Images]:
     """Dice of the test images that had a twin in training, and of those that had none.
 
@@ -91,8 +91,8 @@ def split_by_near_duplicate(
     parts: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
     groups: dict[str, str] = {}
     for run in runs:
-        twins = near_duplicates_of(run, trained[run.cell.name])
-        for score in run.lesions("lesion"):
+        twins = near_duplicates_of(run, trained[run.planned.name])
+        for score in run.lesion_scores():
             parts[score.name not in twins][score.name].append(score.dice)
             groups[score.name] = score.group
     twin, alone = (

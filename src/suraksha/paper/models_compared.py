@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from suraksha.experiments.plan import Cell
-from suraksha.experiments.report import RESAMPLES, Scored
+from suraksha.experiments.plan import PlannedRun
+from suraksha.experiments.report import RESAMPLES
+from suraksha.experiments.results import FinishedRun
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
 from suraksha.paper.published import TABLE_2, PublishedRow
 
@@ -29,7 +30,7 @@ LABELS = {
 }
 OURS = "suraksha"
 # of the paper's network by size, where a plan has all three; C3 is what the paper puts forward
-PATCHES = ("SURAKSHA C1", "SURAKSHA C2", "SURAKSHA C3")
+SURAKSHA_ROWS = ("SURAKSHA C1", "SURAKSHA C2", "SURAKSHA C3")
 # of images by name: the group and a figure
 Images = Mapping[str, tuple[str, float]]
 PUBLISHED: Mapping[str, PublishedRow] = {row.model: row for row in TABLE_2}
@@ -47,11 +48,11 @@ class ComparedModel:
     """
 
     label: str
-    runs: Mapping[str, tuple[Scored, ...]]
+    runs: Mapping[str, tuple[FinishedRun, ...]]
     planned: Mapping[str, int]
 
     @property
-    def first(self) -> Scored:
+    def first(self) -> FinishedRun:
         """One of its runs."""
         return next(iter(self.runs.values()))[0]
 
@@ -63,20 +64,20 @@ class ComparedModel:
     @property
     def params(self) -> int:
         """Parameters."""
-        return int(self.first.native["parameters"])
+        return int(self.first.native.parameters)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates an image."""
-        return int(self.first.native["macs"])
+        return int(self.first.native.macs)
 
-    def mean(self, protocol: str, figure: Callable[[Scored], float]) -> float:
+    def mean(self, protocol: str, figure: Callable[[FinishedRun], float]) -> float:
         """Mean of a figure over the runs of a protocol; NaN where there are none."""
         found = [figure(run) for run in self.runs.get(protocol, ())]
         return float(np.mean(found)) if found else math.nan
 
 
-def compared_models(cells: Sequence[Cell], scored: Sequence[Scored]) -> list[ComparedModel]:
+def compared_models(cells: Sequence[Cell], scored: Sequence[FinishedRun]) -> list[ComparedModel]:
     """The networks of finished runs: those of Table 2 in its order, then the others as they came.
 
     What a network is called depends on the plan alone, not on how far it is.
@@ -89,9 +90,9 @@ def compared_models(cells: Sequence[Cell], scored: Sequence[Scored]) -> list[Com
     for cell in cells:
         groups[_identity(cell)].append(cell)
     labels = dict(zip(groups, _labels([members[0] for members in groups.values()]), strict=True))
-    runs: dict[str, list[Scored]] = defaultdict(list)
+    runs: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in scored:
-        runs[_identity(run.cell)].append(run)
+        runs[_identity(run.planned)].append(run)
     found = []
     for key, members in runs.items():
         protocols = [cell.config.data.protocol for cell in groups[key]]
@@ -104,7 +105,7 @@ def compared_models(cells: Sequence[Cell], scored: Sequence[Scored]) -> list[Com
 def _traits(cell: Cell) -> dict[str, Any]:
     """All that a run was trained with, but for its split and its seed: ``optim.epochs``, ..."""
     tables = cell.config.to_dict()
-    left_out = ("data.protocol", "data.number")
+    left_out = ("data.protocol", "data.split")
     return {
         f"{table}.{key}": value
         for table, values in tables.items()
@@ -118,21 +119,21 @@ def _identity(cell: Cell) -> str:
     return json.dumps(_traits(cell), sort_keys=True)
 
 
-def reference(found: Sequence[ComparedModel]) -> ComparedModel | None:
+def proposed_model(found: Sequence[ComparedModel]) -> ComparedModel | None:
     """SURAKSHA at its greatest size, which the others are compared with."""
-    ours = [one for one in found if one.first.cell.config.model.name == OURS]
-    return max(ours, key=lambda one: one.first.cell.config.data.size, default=None)
+    ours = [one for one in found if one.first.planned.config.model.name == OURS]
+    return max(ours, key=lambda one: one.first.planned.config.data.size, default=None)
 
 
 def _labels(cells: Sequence[Cell]) -> list[str]:
     """A label each: short, and with size, options and what else differs where it stands twice."""
     models = [(cell.config.model.name, cell.config.data.size) for cell in cells]
     sizes = sorted({size for name, size in models if name == OURS})
-    three = len(sizes) == len(PATCHES) == sum(name == OURS for name, _ in models)
+    three = len(sizes) == len(SURAKSHA_ROWS) == sum(name == OURS for name, _ in models)
 
     def short(name: str, size: int) -> str:
         if name == OURS:
-            return PATCHES[sizes.index(size)] if three else "SURAKSHA"
+            return SURAKSHA_ROWS[sizes.index(size)] if three else "SURAKSHA"
         return LABELS.get(name, name)
 
     found = [short(*model) for model in models]
@@ -162,14 +163,14 @@ def _differences(labels: Sequence[str], traits: Sequence[Mapping[str, Any]]) -> 
     return found
 
 
-def _by_protocol(runs: Sequence[Scored]) -> dict[str, tuple[Scored, ...]]:
-    protocols: dict[str, list[Scored]] = defaultdict(list)
+def _by_protocol(runs: Sequence[FinishedRun]) -> dict[str, tuple[FinishedRun, ...]]:
+    protocols: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in runs:
-        protocols[run.cell.config.data.protocol].append(run)
+        protocols[run.planned.config.data.protocol].append(run)
     return {protocol: tuple(members) for protocol, members in protocols.items()}
 
 
-def pooled(run: Scored, model: str, *, key: str) -> float:
+def pooled_metric(run: FinishedRun, model: str, *, key: str) -> float:
     """A pooled figure of the lesion images on a run's grid; NaN where there is none.
 
     Args:
@@ -177,17 +178,17 @@ def pooled(run: Scored, model: str, *, key: str) -> float:
         model: Its network's name, or a trivial predictor.
         key: A metric of `suraksha.metrics.overlap.OVERLAP`.
     """
-    record = run.grid["models"].get(model)
+    record = run.on_grid["models"].get(model)
     value = None if record is None else record["lesion"]["pooled"][key]["value"]
     return math.nan if value is None else float(value)
 
 
-def pooled_network_grid(one: ComparedModel, protocol: str, *, key: str) -> float:
+def mean_pooled_metric(one: ComparedModel, protocol: str, *, key: str) -> float:
     """The mean of `pooled` over a contender's runs of a protocol."""
-    return one.mean(protocol, lambda run: pooled(run, run.cell.config.model.name, key=key))
+    return one.mean(protocol, lambda run: pooled_metric(run, run.planned.config.model.name, key=key))
 
 
-def by_image(runs: Sequence[Scored], *, key: str, part: str) -> Images:
+def metric_by_image(runs: Sequence[FinishedRun], *, key: str, part: str) -> Images:
     """A figure of each lesion image, its mean over the runs that tested on it, and its group.
 
     Args:
@@ -201,13 +202,13 @@ def by_image(runs: Sequence[Scored], *, key: str, part: str) -> Images:
     values: dict[str, list[float]] = defaultdict(list)
     groups: dict[str, str] = {}
     for run in runs:
-        for score in run.lesions(part):
+        for score in run.lesion_scores(part):
             values[score.name].append(getattr(score, key))
             groups[score.name] = score.group
     return {name: (groups[name], float(np.mean(found))) for name, found in values.items()}
 
 
-def mean_of(images: Images) -> Estimate:
+def mean_with_interval(images: Images) -> Estimate:
     """Mean over images with its interval by bootstrap over groups; NaN where there are none."""
     if not images:
         return Estimate(math.nan, math.nan, math.nan)
@@ -216,7 +217,7 @@ def mean_of(images: Images) -> Estimate:
     return estimate(float(drawn[0]), drawn[1:])
 
 
-def less(ours: Images, theirs: Images) -> Images:
+def differences_by_image(ours: Images, theirs: Images) -> Images:
     """Ours minus theirs, of the images that both have."""
     return {
         name: (group, value - theirs[name][1])
@@ -225,7 +226,7 @@ def less(ours: Images, theirs: Images) -> Images:
     }
 
 
-def apart(ours: Images, theirs: Images) -> Estimate:
+def unpaired_difference(ours: Images, theirs: Images) -> Estimate:
     """The mean of ours minus the mean of theirs, of different images; groups drawn together."""
     if not ours or not theirs:
         return Estimate(math.nan, math.nan, math.nan)
@@ -237,10 +238,10 @@ def apart(ours: Images, theirs: Images) -> Estimate:
     return estimate(float(first[0] - second[0]), (first - second)[1:])
 
 
-def gap(one: Sequence[Scored], other: Sequence[Scored]) -> Estimate:
+def paired_dice_difference(one: Sequence[FinishedRun], other: Sequence[FinishedRun]) -> Estimate:
     """Dice of the first minus Dice of the second, paired by image, over those that both have.
 
     An image that several runs tested on counts with its mean.
     """
-    ours, theirs = (by_image(runs, key="dice", part="lesion") for runs in (one, other))
-    return mean_of(less(ours, theirs))
+    ours, theirs = (metric_by_image(runs, key="dice", part="lesion") for runs in (one, other))
+    return mean_with_interval(differences_by_image(ours, theirs))

@@ -9,21 +9,20 @@ from statistics import mean
 from typing import Any
 
 from suraksha.experiments.formats import Cell, Number, Table
-from suraksha.experiments.report import Scored
-from suraksha.experiments.results import Results
+from suraksha.experiments.results import FinishedRun, Results
 from suraksha.experiments.speed import speed_key
 from suraksha.metrics.boundary import TOLERANCE_PX
 from suraksha.paper.claims import claims_table
 from suraksha.paper.leakage import leak_table
 from suraksha.paper.models_compared import (
     ComparedModel,
-    by_image,
+    metric_by_image,
     compared_models,
-    gap,
-    mean_of,
-    pooled,
-    pooled_network_grid,
-    reference,
+    paired_dice_difference,
+    mean_with_interval,
+    pooled_metric,
+    mean_pooled_metric,
+    proposed_model,
 )
 
 TRIVIAL = ("all background", "mean mask")
@@ -51,19 +50,19 @@ IMAGE_COLUMNS = (
 
 def build_tables(results: Results) -> list[Table]:
     """All tables of a plan's results, recipe by recipe."""
-    recipes: dict[str, list[Scored]] = defaultdict(list)
+    recipes: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in results.runs:
-        recipes[run.cell.config.name].append(run)
+        recipes[run.planned.config.name].append(run)
     found = [table for runs in recipes.values() for table in _tables(runs, results)]
-    left = [cell.name for cell in results.plan.cells if cell.name not in results.curves]
+    left = [cell.name for cell in results.plan.runs if cell.name not in results.curves]
     if left:
         found.append(Table("Not finished", (), (), tuple(left)))
     return found
 
 
-def _tables(runs: Sequence[Scored], results: Results) -> Iterator[Table]:
-    name = runs[0].cell.config.name
-    cells = [cell for cell in results.plan.cells if cell.config.name == name]
+def _tables(runs: Sequence[FinishedRun], results: Results) -> Iterator[Table]:
+    name = runs[0].planned.config.name
+    cells = [cell for cell in results.plan.runs if cell.config.name == name]
     rows = compared_models(cells, runs)
     recipe = f"recipe {name}"
     if any(PAPER in one.runs for one in rows):
@@ -77,7 +76,7 @@ def _tables(runs: Sequence[Scored], results: Results) -> Iterator[Table]:
             yield _paired(rows, protocol, recipe)
     if any({PAPER, CLEAN} <= one.runs.keys() for one in rows):
         yield _two_protocols(rows, recipe)
-    leak = leak_table(rows, recipe, trained=results.trained)
+    leak = leak_table(rows, recipe, trained=results.train_images)
     if leak is not None:
         yield leak
     yield _costs(rows, results, recipe)
@@ -94,20 +93,20 @@ def _table_2(rows: Sequence[ComparedModel], results: Results, recipe: str) -> Ta
         lines.append((f"{title}, ours", *(Number(x, digits=digits) for x in shown)))
         published = [*known, math.nan, math.nan]
         lines.append((f"{title}, published", *(Number(x, digits=digits) for x in published)))
-    splits = sorted({run.cell.config.data.number for one in rows for run in one.runs[PAPER]})
+    splits = sorted({run.planned.config.data.split for one in rows for run in one.runs[PAPER]})
     return Table(
         f"Table 2, {recipe}: {results.plan.title}",
         ("", *(one.label for one in rows), *TRIVIAL),
         tuple(lines),
         (
             f"Protocol paper, seed{'s' * (len(splits) > 1)} {', '.join(map(str, splits))}: counts "
-            f"of all pixels of the {rows[0].first.cell.part} part together, on the network's own "
+            f"of all pixels of the {rows[0].first.planned.part} part together, on the network's own "
             "grid.",
             "Training accuracy is of the last epoch, on augmented images and with the weights "
             "of the moment; all else is with their moving average, where the recipe has one.",
             "all background: a mask without a pixel. mean mask: for every image the average "
             "training mask, cut where its Dice on the training masks is best. Both on the grid of "
-            f"{(reference(rows) or rows[0]).label}.",
+            f"{(proposed_model(rows) or rows[0]).label}.",
             "The time holds scoring the watched part after each epoch.",
             f"Trained on {_devices(rows)}.",
             *_unfinished(rows, PAPER),
@@ -117,23 +116,23 @@ def _table_2(rows: Sequence[ComparedModel], results: Results, recipe: str) -> Ta
 
 def _table_2_figure(one: ComparedModel, key: str, results: Results) -> float:
     if key == "seconds":
-        return one.mean(PAPER, lambda run: float(run.native["seconds"]))
+        return one.mean(PAPER, lambda run: float(run.native.seconds))
     if key == "training_accuracy":
-        return one.mean(PAPER, lambda run: results.curves[run.cell.name][-1]["train_accuracy"])
-    return pooled_network_grid(one, PAPER, key=key)
+        return one.mean(PAPER, lambda run: results.curves[run.planned.name][-1]["train_accuracy"])
+    return mean_pooled_metric(one, PAPER, key=key)
 
 
 def _trivial(rows: Sequence[ComparedModel], name: str, key: str) -> float:
     """A figure of a trivial predictor, on the grid of the network that is put forward."""
     if key in ("seconds", "training_accuracy"):
         return math.nan
-    chosen = reference(rows) or rows[0]
-    return chosen.mean(PAPER, lambda run: pooled(run, name, key=key))
+    chosen = proposed_model(rows) or rows[0]
+    return chosen.mean(PAPER, lambda run: pooled_metric(run, name, key=key))
 
 
 def _devices(rows: Sequence[ComparedModel]) -> str:
     return "; ".join(
-        sorted({run.native["device"] for one in rows for part in one.runs.values() for run in part})
+        sorted({run.native.device for one in rows for part in one.runs.values() for run in part})
     )
 
 
@@ -152,14 +151,14 @@ def _per_image(rows: Sequence[ComparedModel], protocol: str, recipe: str) -> Tab
     for one in rows:
         runs = one.runs[protocol]
         cells = [
-            Number.of(mean_of(by_image(runs, key=key, part="lesion")), digits=digits)
+            Number.of(mean_with_interval(metric_by_image(runs, key=key, part="lesion")), digits=digits)
             for _, key, digits in IMAGE_COLUMNS
         ]
         more: tuple[Cell, ...] = ()
         if clean:
-            consistent = by_image(runs, key="dice", part="consistent")
-            more = (Number.of(mean_of(consistent)), _flagged(runs))
-        tested = len(by_image(runs, key="dice", part="lesion"))
+            consistent = metric_by_image(runs, key="dice", part="consistent")
+            more = (Number.of(mean_with_interval(consistent)), _flagged(runs))
+        tested = len(metric_by_image(runs, key="dice", part="lesion"))
         lines.append((one.label, str(tested), *cells, *more))
     lines += [_trivial_row(rows, name, protocol, len(extra)) for name in TRIVIAL]
     meant = (
@@ -181,7 +180,7 @@ def _per_image(rows: Sequence[ComparedModel], protocol: str, recipe: str) -> Tab
     )
 
 
-def _flagged(runs: Sequence[Scored]) -> str:
+def _flagged(runs: Sequence[FinishedRun]) -> str:
     scores = [score for run in runs for score in run.scores]
     normals = [score for score in scores if not score.counts.tp + score.counts.fn]
     flagged = sum(score.counts.fp > 0 for score in normals)
@@ -193,12 +192,12 @@ def _trivial_row(
 ) -> tuple[Cell, ...]:
     """A trivial predictor on the images of the first network that has it; all have the same."""
     runs = rows[0].runs[protocol]
-    records = [run.native["models"].get(name, {}) for run in runs]
+    records = [run.native.models.get(name, {}) for run in runs]
     cells = []
     for _, key, digits in IMAGE_COLUMNS:
         found = [record["lesion"]["mean"][key]["value"] for record in records if record]
         cells.append(Number(mean(found) if found else math.nan, digits=digits))
-    tested = len({score.name for run in runs for score in run.lesions("lesion")})
+    tested = len({score.name for run in runs for score in run.lesion_scores()})
     if not extra:
         return (name, str(tested), *cells)
     consistent = [record["consistent"]["mean"]["dice"]["value"] for record in records if record]
@@ -220,9 +219,9 @@ def _normals(record: Mapping[str, Any]) -> tuple[int, int]:
 
 def _paired(rows: Sequence[ComparedModel], protocol: str, recipe: str) -> Table:
     rows = [one for one in rows if protocol in one.runs]
-    first = reference(rows) or rows[0]
+    first = proposed_model(rows) or rows[0]
     lines: list[tuple[Cell, ...]] = [
-        (other.label, Number.of(gap(first.runs[protocol], other.runs[protocol]), signed=True))
+        (other.label, Number.of(paired_dice_difference(first.runs[protocol], other.runs[protocol]), signed=True))
         for other in rows
         if other is not first
     ]
@@ -243,10 +242,10 @@ def _two_protocols(rows: Sequence[ComparedModel], recipe: str) -> Table:
     for one in rows:
         cells: list[Cell] = []
         images = [
-            mean_of(by_image(one.runs[protocol], key="dice", part="lesion")).value
+            mean_with_interval(metric_by_image(one.runs[protocol], key="dice", part="lesion")).value
             for protocol in (PAPER, CLEAN)
         ]
-        whole = [pooled_network_grid(one, protocol, key="dice") for protocol in (PAPER, CLEAN)]
+        whole = [mean_pooled_metric(one, protocol, key="dice") for protocol in (PAPER, CLEAN)]
         for paper, clean in (images, whole):
             cells += [Number(paper), Number(clean), Number(paper - clean, signed=True)]
         lines.append((one.label, *cells))
@@ -270,9 +269,9 @@ def _two_protocols(rows: Sequence[ComparedModel], recipe: str) -> Table:
 def _costs(rows: Sequence[ComparedModel], results: Results, recipe: str) -> Table:
     lines: list[tuple[Cell, ...]] = []
     for one in rows:
-        config = one.first.cell.config
+        config = one.first.planned.config
         milliseconds = results.speeds.milliseconds.get(speed_key(config), math.nan)
-        seconds = [run.native["seconds"] for part in one.runs.values() for run in part]
+        seconds = [run.native.seconds for part in one.runs.values() for run in part]
         lines.append(
             (
                 one.label,
