@@ -148,7 +148,8 @@ def test_the_program_looks_where_fetch_and_train_put_things(
 ):
     seen = {}
     monkeypatch.setattr(
-        "suraksha.cli.bench.run_plan", lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0
+        "suraksha.cli.bench.run_plan",
+        lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         main(["bench", "run", str(plan)])

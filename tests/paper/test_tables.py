@@ -230,13 +230,18 @@ def test_each_recipe_has_tables_and_figures_of_its_own(results, tmp_path):
         for run in results.runs
     ]
     cells = (*results.plan.runs, *(run.planned for run in runs))
-    names = {run.planned.name: old.planned.name for run, old in zip(runs, results.runs, strict=True)}
+    names = {
+        run.planned.name: old.planned.name for run, old in zip(runs, results.runs, strict=True)
+    }
     both = replace(
         results,
         plan=replace(results.plan, cells=cells),
         runs=(*results.runs, *runs),
         curves={**results.curves, **{new: results.curves[old] for new, old in names.items()}},
-        trained={**results.train_images, **{new: results.train_images[old] for new, old in names.items()}},
+        trained={
+            **results.train_images,
+            **{new: results.train_images[old] for new, old in names.items()},
+        },
     )
     titles = [table.title for table in build_tables(both)]
     assert [title for title in titles if title.startswith("Cost")] == [

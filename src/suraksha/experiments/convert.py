@@ -69,7 +69,7 @@ def convert_run(folder: str | Path, out: str | Path) -> Path:
         )
     split = _split(folder / "split.json")
     finished = read_json(folder / FINISHED, Finished)
-    environment = read_json(folder / ENVIRONMENT, Environment)
+    read_json(folder / ENVIRONMENT, Environment)
     read_metrics(folder)
     records = {
         path: _evaluation(path, config, split=split)
@@ -146,7 +146,7 @@ def _split(path: Path) -> Split:
 
 def _evaluation(path: Path, config: TrainConfig, *, split: Split) -> dict[str, Any]:
     """The record of an evaluation with today's keys and the run's new identity."""
-    record = rename_keys(_read(path, json.loads))
+    record: dict[str, Any] = rename_keys(_read(path, json.loads))
     if record.get("split_sha256") != split.sha256:
         raise _not_a_run(path, "it is the evaluation of another split")
     record |= {"run": config.run_name, "config_sha256": config.sha256}

@@ -234,7 +234,8 @@ def changed_config(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConf
     A value replaces the old one completely: ``options`` of ``[model]`` are not merged.
 
     Raises:
-        TrainError: An unknown key, a value that is not valid, or a key that the plan sets elsewhere.
+        TrainError: An unknown key, a value that is not valid, or a key that the plan
+            sets elsewhere.
     """
     data = changes.get("data", {})
     given = {*changes, *(data if isinstance(data, Mapping) else ())}

@@ -59,7 +59,8 @@ def _figures(run: FinishedRun) -> dict[str, dict[str, Any]]:
     if protocol == "community":
         batches = run.on_grid.community_batches_of_8
         return {
-            title: _plain(_estimate_of(Figure(batches.get(title.lower())))) for title in ("F1", "IoU")
+            title: _plain(_estimate_of(Figure(batches.get(title.lower()))))
+            for title in ("F1", "IoU")
         }
     if protocol == "paper":
         return {
