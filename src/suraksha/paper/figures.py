@@ -185,7 +185,7 @@ def _curves(models: Sequence[ComparedModel], results: Results, path: Path) -> Pa
     return save_figure(figure, path)
 
 
-def _plot(axes: Axes, line: Sequence[Mapping[str, float]], key: str, **style: Any) -> None:
+def _plot(axes: Axes, line: Sequence[Mapping[str, float]], key: str, **style: Any) -> None:  # noqa: ANN401 - of matplotlib
     axes.plot([one["epoch"] for one in line], [one[key] for one in line], **style)
 
 
