@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from suraksha.datasets.audit import audit
+from suraksha.datasets.folds import clean_table
 from suraksha.datasets.layouts import find_cases
-from suraksha.datasets.splits import clean_table
 
 
 def kinds(report):

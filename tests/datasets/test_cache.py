@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from suraksha.datasets.audit import audit
 from suraksha.datasets.cache import CacheItem, open_cache, pack
+from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import image_sha256, mask_sha256
 from suraksha.datasets.layouts import find_cases, load_case
-from suraksha.datasets.splits import clean_split, clean_table
+from suraksha.datasets.splits import clean_split
 from suraksha.errors import DataError
 from suraksha.preprocessing import Preparation, resize_image, resize_mask
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.experiments.plan import PlannedRun, Plan
 from suraksha.experiments.render import report_text
 from suraksha.experiments.results import FinishedRun, build_report, mean_over_folds

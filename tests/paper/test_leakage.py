@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.metrics.bootstrap import Estimate
 from suraksha.paper.leakage import leak_table, near_duplicates_of, split_by_near_duplicate
 from suraksha.paper.models_compared import ComparedModel, apart

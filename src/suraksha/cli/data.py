@@ -19,7 +19,7 @@ from suraksha.cli.arguments import (
 )
 from suraksha.cli.text import count_text, printable, table_text
 
-DATASETS = ("busi",)
+DATASETS = ("busi", "bus-bra", "breast")
 # how many names a list on the terminal shows
 SHOWN = 10
 
@@ -33,14 +33,24 @@ def add_init(parser: argparse.ArgumentParser) -> None:
 def run_init(options: argparse.Namespace) -> int:
     """Recognise the layout of a folder and describe it in ``suraksha.toml``."""
     check_exists(options.folder, "the folder")
-    from suraksha.datasets.init import init_dataset
+    from suraksha.datasets.init import describe_folder
 
-    path = init_dataset(options.folder, force=options.force)
+    found = describe_folder(options.folder, overwrite=options.force)
     if options.json:
-        print(json.dumps({"description": str(path)}))
+        record = {
+            "description": str(found.path),
+            "classes": found.classes,
+            "masks": found.masks,
+            "without_mask": list(found.without_mask),
+        }
+        print(json.dumps(record, ensure_ascii=False))
         return 0
-    print(Path(path).read_text(encoding="utf-8").strip())
-    print(f"\nwritten: {path}\nnext: suraksha data check {options.folder}")
+    print(found.path.read_text(encoding="utf-8").strip())
+    counts = ", ".join(f"{count} {name}" for name, count in found.classes.items())
+    print(f"\nimages: {counts}; masks: {found.masks}")
+    if found.without_mask:
+        print(f"without a mask: {len(found.without_mask)}, such as {found.without_mask[0]}")
+    print(f"written: {found.path}\nnext: suraksha data check {options.folder}")
     return 0
 
 

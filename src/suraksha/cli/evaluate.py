@@ -59,9 +59,13 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = write_evaluation(found, out)
     if not isinstance(model, Run):
         scored = model.card.calibration_metrics if options.part == "test" else {}
-        pixels = found.calibration.to_dict()["bins"]
         lesions = scored.get("lesion_bins", ())
-        draw_reliability(pixels, out / "reliability.png", lesions=lesions)
+        draw_reliability(
+            found.calibration.to_dict(),
+            out / "reliability.png",
+            title=f"{model.card.name}, {found.facts['images_scored']} images",
+            lesions=lesions,
+        )
     if options.json:
         print(written.record)
         return 0

@@ -35,7 +35,7 @@ class FoundImage:
 
     @property
     def source(self) -> str:
-        """The absolute path, which tells images apart."""
+        """The absolute path, which identifies the image."""
         return path_text(self.path.absolute())
 
 

@@ -172,7 +172,7 @@ def _run(job: Job, named: Sequence[tuple[FoundImage, str]], counts: Counts) -> N
 def image_line(record: Mapping[str, Any], name: str) -> str:
     """One line about an image: ``case: 1 lesion, 13.7 x 11.4 mm, confidence 0.99``."""
     if "error" in record:
-        return printable(f"{name}: FAILED: {record['error']}")
+        return printable(f"{name}: failed")
     lesions = [f"{size_text(x)}, confidence {x['confidence']:.2f}" for x in record["lesions"]]
     found = f"{count_text(len(lesions), 'lesion')}, {'; '.join(lesions)}"
     line = f"{name}: {found if lesions else 'no lesion found'}"
@@ -265,10 +265,11 @@ def _conclude(job: Job, counts: Counts, found: Found, *, others: int) -> None:
         for kind, why in record.get("not_written", {}).items():
             say(f"suraksha: {record['image']}: no {kind} file: {why}")
     total, failed = len(counts.records), len(counts.failed)
-    parts = [f"{total - failed} of {count_text(len(found.images), 'image')} segmented"]
-    parts += [f"{failed} failed"] if failed else []
-    parts += [f"{counts.unchanged} unchanged since an earlier run"] if counts.unchanged else []
-    say(f"{', '.join(parts)} ({job.segment.card.name})")
+    text = f"{total - failed} of {count_text(len(found.images), 'image')} segmented with "
+    text += job.segment.card.name
+    text += f", {failed} failed" if failed else ""
+    text += f", {counts.unchanged} unchanged since an earlier run" if counts.unchanged else ""
+    say(text)
     if found.left_out:
         say(f"left out: {found.left_out}")
     if others:

@@ -33,7 +33,12 @@ LIMITS = MappingProxyType(
         "max_frames": ("--max-frames", "N", "maximum frames in a request", 64),
         "max_requests": ("--max-requests", "N", "requests accepted at once; others get 429", 8),
         "workers": ("--workers", "N", "requests processed at once", 2),
-        "timeout_s": ("--timeout", "S", "maximum seconds to receive, and to answer, a request", 60.0),
+        "timeout_s": (
+            "--timeout",
+            "S",
+            "maximum seconds to receive, and to answer, a request",
+            60.0,
+        ),
     }
 )
 
@@ -146,8 +151,8 @@ def _settings(options: argparse.Namespace) -> Settings:
             "TLS cannot be used", "it needs both a certificate and its key", "Give both"
         )
     limits = RequestLimits(**{name: getattr(options, name) for name in LIMITS})
-    allowed_hosts = (*options.allow_host, options.host)
-    return Settings(limits, token=token, allowed_hosts=allowed_hosts, keep=options.keep)
+    hosts = (*options.allow_host, options.host)
+    return Settings(limits, token=token, allowed_hosts=hosts, keep=options.keep)
 
 
 def _token(options: argparse.Namespace) -> str | None:

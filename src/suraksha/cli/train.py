@@ -66,7 +66,7 @@ def run_train(options: argparse.Namespace) -> int:
     cache = cache_for(config, options.data, out=options.out, progress=False)
     part = "validation" if run.split.validation else "test"
     found = evaluate(run, cache.folder, part=part, progress=progress(options, label="scoring"))
-    finished = run.finished or {}
+    finished = {} if run.finished is None else run.finished.to_dict()
     if options.json:
         dice = {model: mean_dice(found, model) for model in (found.rows[0].model, MEAN_MASK)}
         score = {key: None if math.isnan(value) else value for key, value in dice.items()}
@@ -114,8 +114,8 @@ def configured(options: argparse.Namespace) -> TrainConfig:
     protocol = options.protocol or data.protocol
     split = options.split
     if split is None:
-        split = data.number if protocol == data.protocol else FIRST_SPLIT[protocol]
-    data = replace(data, protocol=protocol, number=split)
+        split = data.split if protocol == data.protocol else FIRST_SPLIT[protocol]
+    data = replace(data, protocol=protocol, split=split)
     optim = config.optim
     if options.epochs is not None:  # the fraction of epochs on small images stays the same
         small = round(optim.small_epochs * options.epochs / optim.epochs)

@@ -212,7 +212,7 @@ def audit(
     Args:
         root_or_cases: The data set's folder, or cases that were found in one.
         spec: The data set's description; by default found as ``layouts.locate`` says.
-        max_distance: Greatest Hamming distance of near-duplicates, of 256 bits.
+        max_distance: Maximum Hamming distance of near-duplicates, of 256 bits.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:

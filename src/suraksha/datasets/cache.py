@@ -1,24 +1,24 @@
 """A packed data set: every image and mask at one size, memory-mapped and checked by hash.
 
 The folder holds ``images.npy`` ((N, h, w) or (N, h, w, 3) uint8), ``masks.npy`` ((N, h, ceil(w/8))
-uint8, rows of bits) and ``index.json``. It alone suffices to train on another machine.
+uint8, rows of bits) and ``index.json``. It is all that another machine needs to train.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.datasets.catalogue import DatasetSpec
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import (
     canonical_json,
     file_sha256,
@@ -28,7 +28,15 @@ from suraksha.datasets.hashes import (
 )
 from suraksha.datasets.layouts import Case, Progress, find_cases, load_case, locate
 from suraksha.datasets.names import listing
-from suraksha.datasets.phash import fingerprint, group_names, near_duplicates
+from suraksha.datasets.phash import (
+    BITS,
+    fingerprint,
+    fingerprint_from_hex,
+    fingerprint_hex,
+    group_names,
+    near_duplicates,
+)
+from suraksha.datasets.records import decode_json, read_capped
 from suraksha.errors import DataError, ModelError
 from suraksha.files import beside, lock, sweep, write_bytes
 from suraksha.preprocessing import Preparation, resize_image, resize_mask
@@ -38,6 +46,7 @@ FORMAT = 2
 # how long to wait while another process packs the same cache
 PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
+REPACK = "Delete the folder and pack the data set again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,7 @@ class Cache:
         items: Its images, in the order of the arrays.
         images: (N, h, w) or (N, h, w, 3) uint8, read-only, memory-mapped.
         packed_masks: (N, h, ceil(w / 8)) uint8, read-only, memory-mapped.
+        fingerprints: (N, 256) bool, the perceptual hashes of the images, see `phash`.
         sha256: The cache's identity, which covers all of its content.
     """
 
@@ -88,6 +98,7 @@ class Cache:
     items: tuple[CacheItem, ...]
     images: NDArray[np.uint8]
     packed_masks: NDArray[np.uint8]
+    fingerprints: NDArray[np.bool_]
     sha256: str
 
     @property
@@ -118,8 +129,30 @@ class Cache:
         return np.array([place[name] for name in names], dtype=np.intp)
 
 
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _Index(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of ``index.json``; ``arrays`` are the SHA-256 of the two other files."""
+
+    format: int
+    sha256: str
+    dataset: str
+    preparation: Preparation
+    arrays: dict[str, str]
+    items: list[CacheItem]
+    fingerprints: list[str]
+
+
+def _seal(index: dict[str, Any]) -> dict[str, Any]:
+    """The index with its own hash in it."""
+    content = {key: value for key, value in index.items() if key != "sha256"}
+    return {**content, "sha256": record_sha256(content)}
+
+
 def is_cache(folder: str | Path) -> bool:
-    """Whether a folder claims to be a cache: it has an index. ``open_cache`` checks the claim."""
+    """Whether a folder has the index of a cache; `open_cache` checks its content."""
     return (Path(folder) / INDEX).is_file()
 
 
@@ -130,38 +163,50 @@ def open_cache(folder: str | Path) -> Cache:
         DataError: No cache, one of another format, or one that is damaged or was altered.
     """
     folder = Path(folder)
-    fix = "Delete the folder and pack the data set again"
     try:
-        raw = (folder / INDEX).read_bytes()
-        record = json.loads(raw)
-        stated = record.pop("sha256")
-        if record["format"] != FORMAT:
+        raw = read_capped(folder / INDEX)
+        version = decode_json(folder / INDEX, raw, _Format).format
+        if version != FORMAT:
             raise DataError(
-                f"the cache {folder} has another format", f"this version reads {FORMAT}", fix
+                f"the cache {folder} has format {version}", f"this version reads {FORMAT}", REPACK
             )
-        if canonical_json({**record, "sha256": stated}) != raw or record_sha256(record) != stated:
+        index = decode_json(folder / INDEX, raw, _Index)
+        if canonical_json(_seal(_index_record(index))) != raw:
             raise _altered(folder, INDEX)
         for name in (IMAGES, MASKS):
-            if file_sha256(folder / name) != record["arrays"][name]:
+            if file_sha256(folder / name) != index.arrays[name]:
                 raise _altered(folder, name)
+        prints = [fingerprint_from_hex(text) for text in index.fingerprints]
         return Cache(
             folder=folder,
-            dataset=record["dataset"],
-            preparation=Preparation(**record["preparation"]),
-            items=tuple(CacheItem(**item) for item in record["items"]),
+            dataset=index.dataset,
+            preparation=index.preparation,
+            items=tuple(index.items),
             images=np.load(folder / IMAGES, mmap_mode="r"),
             packed_masks=np.load(folder / MASKS, mmap_mode="r"),
-            sha256=stated,
+            fingerprints=np.array(prints, dtype=np.bool_).reshape(-1, BITS),
+            sha256=index.sha256,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
-        raise DataError(f"{folder} is no cache that can be opened", str(error), fix) from error
+    except (OSError, ValueError, KeyError, ModelError) as error:
+        raise DataError(
+            f"{folder} is not a cache that can be opened", str(error), REPACK
+        ) from error
+
+
+def _index_record(index: _Index) -> dict[str, Any]:
+    record = msgspec.structs.asdict(index)
+    return {
+        **record,
+        "preparation": asdict(index.preparation),
+        "items": [asdict(item) for item in index.items],
+    }
 
 
 def _altered(folder: Path, name: str) -> DataError:
     return DataError(
         f"the cache {folder} is damaged or was altered",
         f"the content of {name} does not match its hash",
-        "Delete the folder and pack the data set again",
+        REPACK,
     )
 
 
@@ -244,7 +289,7 @@ def _write(
     colour = (3,) if preparation.channels == 3 else ()
     images = _new_array(part / IMAGES, (count, height, width, *colour))
     masks = _new_array(part / MASKS, (count, height, (width + 7) // 8))
-    prints = np.empty((count, 256), dtype=np.bool_)
+    prints = np.empty((count, BITS), dtype=np.bool_)
     facts: list[dict[str, Any]] = []
     for number, case in enumerate(cases if progress is None else progress(cases)):
         image, mask = load_case(case)
@@ -264,10 +309,11 @@ def _write(
         },
         "arrays": {name: file_sha256(part / name) for name in (IMAGES, MASKS)},
         "items": [asdict(item) for item in describe_cases(cases, facts, prints=prints)],
+        "fingerprints": [fingerprint_hex(bits) for bits in prints],
     }
-    sha256 = record_sha256(record)
-    write_bytes(part / INDEX, canonical_json({**record, "sha256": sha256}))
-    return sha256
+    sealed = _seal(record)
+    write_bytes(part / INDEX, canonical_json(sealed))
+    return str(sealed["sha256"])
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

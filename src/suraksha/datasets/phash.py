@@ -33,6 +33,23 @@ def fingerprint(image: Image) -> NDArray[np.bool_]:
     return np.asarray(low > np.median(low))
 
 
+def fingerprint_hex(bits: NDArray[np.bool_]) -> str:
+    """A fingerprint as 64 hexadecimal digits."""
+    return np.packbits(bits).tobytes().hex()
+
+
+def fingerprint_from_hex(text: str) -> NDArray[np.bool_]:
+    """A fingerprint from 64 hexadecimal digits.
+
+    Raises:
+        ValueError: Other text.
+    """
+    packed = np.frombuffer(bytes.fromhex(text), dtype=np.uint8)
+    if packed.size * 8 != BITS:
+        raise ValueError(f"a fingerprint has {BITS} bits, not {packed.size * 8}")
+    return np.unpackbits(packed).view(np.bool_)
+
+
 def near_duplicates(
     fingerprints: NDArray[np.bool_], *, max_distance: int = MAX_DISTANCE
 ) -> NDArray[np.intp]:
@@ -40,7 +57,7 @@ def near_duplicates(
 
     Args:
         fingerprints: (N, 256) bits, a row per image.
-        max_distance: Greatest Hamming distance of a pair that is linked, 0..256.
+        max_distance: Maximum Hamming distance of a pair that is linked, 0..256.
 
     Returns:
         (N,) group numbers from 0, in the order of each group's first image.
@@ -59,6 +76,28 @@ def near_duplicates(
     _, labels = connected_components(links, directed=False)
     _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
     return np.asarray(np.argsort(np.argsort(first))[inverse], dtype=np.intp)
+
+
+def cross_duplicates(
+    one: NDArray[np.bool_], other: NDArray[np.bool_], *, max_distance: int = MAX_DISTANCE
+) -> list[tuple[int, int]]:
+    """Near-duplicates between two sets of images.
+
+    Args:
+        one: (N, 256) bits, a row per image.
+        other: (M, 256) bits.
+        max_distance: Maximum Hamming distance of a pair, 0..256.
+
+    Returns:
+        (row of ``one``, row of ``other``) of each pair, in order.
+    """
+    signs = np.where(other, 1, -1).astype(np.float32).T
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(one), BLOCK):
+        block = np.where(one[start : start + BLOCK], 1, -1).astype(np.float32)
+        rows, columns = np.nonzero((BITS - block @ signs) / 2 <= max_distance)
+        pairs += zip((rows + start).tolist(), columns.tolist(), strict=True)
+    return pairs
 
 
 def group_names(names: Sequence[str], labels: NDArray[np.intp]) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.errors import DataError, SurakshaError, TrainError
 from suraksha.evaluation.summaries import read_metrics, read_scores, stem_of
 from suraksha.experiments.plan import Plan, PlannedRun

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.experiments.formats import Cell, Number, Table
 from suraksha.experiments.results import FinishedRun
 from suraksha.paper.models_compared import (

@@ -89,7 +89,7 @@ def _row(record: Record) -> str:
         f'<tr data-state="{" ".join(states)}"><td>{_thumbnail(record, sizes, confidences)}</td>'
         f'{title}<td class="number" data-key="{len(lesions)}">{len(lesions)}</td>'
         f'<td class="number" data-key="{_length(lesions)}">{"<br>".join(sizes) or "-"}</td>'
-        f'<td class="number" data-key="{max(confidences, default="-1")}">'
+        f'<td class="number" data-key="{min(confidences, default="-1")}">'
         f"{'<br>'.join(confidences) or '-'}</td>{_status(record)}</tr>"
     )
 

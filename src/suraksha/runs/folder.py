@@ -16,7 +16,7 @@ import tomli_w
 import torch
 from torch import nn
 
-from suraksha.datasets.splits import Split, load_split
+from suraksha.datasets.split_file import Split, load_split
 from suraksha.errors import TrainError
 from suraksha.files import write_text
 from suraksha.networks.zoo import create_model
@@ -77,7 +77,9 @@ class Finished:
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, for the file, cards and tables."""
         return {
-            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != one.default
+            one.name: value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != one.default
         }
 
 
