@@ -114,7 +114,7 @@ def out_of_distribution_reason(image: Image, bounds: FeatureBounds) -> str:
     if "white" in outside:
         return "too much of it is white, as in a document or a drawing"
     values = ", ".join(f"{name} {found[name]:.3g}" for name in outside)
-    return f"its texture is not that of ultrasound ({values})"
+    return f"its texture is not that of ultrasound: {values}"
 
 
 def fit_bounds(
