@@ -85,4 +85,4 @@ def test_no_name_is_proposed_where_none_is_near():
 def test_a_missing_extra_tells_the_command():
     message = str(MissingExtraError("training", "train", "torch"))
     assert "'torch'" in message
-    assert "pip install 'suraksha[train]'" in message
+    assert "pip install '.[train]'" in message

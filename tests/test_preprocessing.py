@@ -200,7 +200,7 @@ def test_constant_maps_stay_constant(value):
     ],
 )  # fmt: skip
 def test_wrong_preparations_are_refused(wrong):
-    with pytest.raises(ModelError, match="cannot be used"):
+    with pytest.raises(ModelError, match="is not valid"):
         Preparation(**{"height": 8, "width": 8, **wrong})
 
 

@@ -64,7 +64,7 @@ def test_without_calibration_the_reason_for_pixels_is_recorded(make_dicom, tmp_p
     main(["segment", str(tmp_path / "us.dcm"), "--out", str(out)])
     (record,) = records(out)
     assert record["spacing_mm"] is None
-    assert record["why_no_spacing"] == "the file tells no size of its pixels"
+    assert record["why_no_spacing"] == "the file does not contain the pixel size"
     assert all(lesion["long_axis_mm"] is None for lesion in record["lesions"])
 
 

@@ -201,7 +201,7 @@ def test_odd_images_are_refused():
         fit_postprocessing([])
     with pytest.raises(InputError, match="has shape"):
         fit_postprocessing([Case(np.zeros((4, 4), np.float32), np.zeros((4, 5), bool))])
-    with pytest.raises(InputError, match="is no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         fit_postprocessing([Case(np.zeros((4, 4), np.float32), np.zeros((4, 4)))])
 
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from suraksha.errors import InputError, UsageError
-from suraksha.metrics import hd95, nsd
-from suraksha.metrics.boundary import boundary, surface_distances
+from suraksha.metrics.boundary import boundary, hd95, nsd, surface_distances
 from suraksha.types import Spacing
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9)

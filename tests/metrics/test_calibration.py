@@ -104,5 +104,5 @@ def test_what_is_no_probability_is_refused(value):
 def test_shapes_that_differ_are_refused():
     with pytest.raises(InputError, match="cannot be compared"):
         reliability(np.zeros((2, 3)), np.zeros((3, 2), bool))
-    with pytest.raises(InputError, match="is no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         reliability(np.zeros((2, 3)), np.zeros((2, 3)))

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suraksha.errors import InputError
-from suraksha.metrics import Counts, Detection, counts, detection, dice, mean_mask
-from suraksha.metrics.detection import normals
+from suraksha.metrics.baseline import mean_mask
+from suraksha.metrics.detection import Detection, detection, normals
+from suraksha.metrics.overlap import Counts, counts, dice
 
 
 def test_presence_counted_by_hand():

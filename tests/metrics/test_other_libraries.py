@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from suraksha.metrics import counts, dice, hd95, iou, nsd, precision, recall
+from suraksha.metrics.boundary import hd95, nsd
+from suraksha.metrics.overlap import counts, dice, iou, precision, recall
 from suraksha.types import Spacing
 
 with warnings.catch_warnings():

@@ -17,8 +17,17 @@ from sklearn.metrics import (
 )
 
 from suraksha.errors import InputError
-from suraksha.metrics import Counts, accuracy, counts, dice, iou, precision, recall
-from suraksha.metrics.overlap import OVERLAP, score_counts
+from suraksha.metrics.overlap import (
+    OVERLAP,
+    Counts,
+    accuracy,
+    counts,
+    dice,
+    iou,
+    precision,
+    recall,
+    score_counts,
+)
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
 PAIRS = SHAPES.flatmap(
@@ -121,9 +130,9 @@ def test_many_counts_at_once_score_as_one_by_one(many):
     [
         (np.zeros((2, 2), np.uint8), np.zeros((2, 2), bool), "prediction .* uint8"),
         (np.zeros((2, 2), bool), np.zeros((2, 2)), "truth .* float64"),
-        (np.zeros(4, bool), np.zeros(4, bool), "no mask"),
-        (np.zeros((0, 2), bool), np.zeros((0, 2), bool), "no mask"),
-        (np.zeros((2, 2), bool), np.zeros((2, 3), bool), "Restore the prediction"),
+        (np.zeros(4, bool), np.zeros(4, bool), "not a mask"),
+        (np.zeros((0, 2), bool), np.zeros((0, 2), bool), "not a mask"),
+        (np.zeros((2, 2), bool), np.zeros((2, 3), bool), "Resize the prediction"),
     ],
 )
 def test_unfit_masks_are_refused(prediction, truth, said):
@@ -132,5 +141,5 @@ def test_unfit_masks_are_refused(prediction, truth, said):
 
 
 def test_negative_counts_are_refused():
-    with pytest.raises(InputError, match="never negative"):
+    with pytest.raises(InputError, match="not negative"):
         Counts(tp=-1)

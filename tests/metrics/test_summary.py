@@ -10,18 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suraksha.errors import DataError, InputError, UsageError
-from suraksha.metrics import (
-    COLUMNS,
-    Counts,
-    Detection,
-    batch_pooled,
-    dice,
-    iou,
-    paired_difference,
-    score_image,
-    summarise,
-    table_row,
-)
+from suraksha.metrics.detection import Detection
+from suraksha.metrics.image import score_image
+from suraksha.metrics.overlap import Counts, dice, iou
+from suraksha.metrics.summary import COLUMNS, batch_pooled, paired_difference, summarise, table_row
 
 EMPTY = np.zeros((30, 40), bool)
 
@@ -167,7 +159,7 @@ def test_what_cannot_be_paired_is_refused(four, change):
 def test_no_scores_and_double_names_are_refused(four):
     with pytest.raises(UsageError):
         summarise([])
-    with pytest.raises(DataError, match="scored twice"):
+    with pytest.raises(DataError, match="two scores"):
         summarise([four[0], four[0]])
     with pytest.raises(InputError):
         score_image(EMPTY, EMPTY[:-1], name="x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def decode(coded: bytes, known: Guarded) -> NDArray[Any]:
         return _full_range(pixels, frame)
     if kind not in ("MONOCHROME1", "MONOCHROME2"):
         raise ValueError(f"the photometric interpretation '{kind}' is not supported")
-    grey = _windowed(pixels, known.header, frame)
+    grey = _displayed(pixels, known.header, frame)
     return np.iinfo(grey.dtype).max - grey if kind == "MONOCHROME1" else grey
 
 
@@ -158,19 +159,78 @@ def _full_range(pixels: NDArray[Any], frame: Dataset) -> NDArray[Any]:
     return spread
 
 
-def _windowed(pixels: NDArray[Any], header: Dataset, frame: Dataset) -> NDArray[Any]:
-    """The first window of the file applied, or the full stored range if it has none."""
-    window = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
-    if window[0] is None or window[1] is None or window[1] < 1:
-        return _full_range(pixels, frame)
-    centre, width = window[0] - 0.5, max(window[1] - 1.0, 1e-6)
-    slope = _first(header.get("RescaleSlope")) or 1.0
-    values = pixels * slope + (_first(header.get("RescaleIntercept")) or 0.0)
-    # PS3.3 C.11.2.1.2, linear
-    shown = np.clip((values - centre) / width + 0.5, 0.0, 1.0)
+def _displayed(pixels: NDArray[Any], header: Dataset, frame: Dataset) -> NDArray[Any]:
+    """Grey values after modality LUT and VOI LUT or window; the stored range without either.
+
+    PS3.3 C.11.1 and C.11.2, with pydicom's functions. The VOI LUT is preferred to the window, the
+    first of several is used.
+    """
+    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+
+    lut = _lookup_tables(header, frame)
     target = np.uint8 if int(frame.BitsStored) <= 8 else np.uint16
-    grey: NDArray[Any] = np.rint(shown * np.iinfo(target).max).astype(target)
-    return grey
+    modality_bits, voi_bits = (
+        _use_16_bits(lut, name) for name in ("ModalityLUTSequence", "VOILUTSequence")
+    )
+    values = apply_modality_lut(pixels.astype(np.int32), lut)
+    # The range of the window's output is then that of the stored bits, whatever its input.
+    for name in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept"):
+        if name in lut:
+            del lut[name]
+    lut.PixelRepresentation = 0
+    if voi_bits:
+        whole = np.rint(values).astype(np.int32)
+        return _scaled(apply_voi(whole, lut), bits=voi_bits, target=target)
+    if "WindowCenter" in lut:
+        return _scaled(apply_windowing(values, lut), bits=int(frame.BitsStored), target=target)
+    if modality_bits:
+        return _scaled(values, bits=modality_bits, target=target)
+    return _full_range(pixels, frame)
+
+
+def _lookup_tables(header: Dataset, frame: Dataset) -> Dataset:
+    """The usable elements of the Modality LUT and VOI LUT modules; invalid numbers are dropped."""
+    from pydicom import Dataset
+
+    lut = Dataset()
+    lut.file_meta = frame.file_meta
+    for name in ("BitsStored", "PhotometricInterpretation"):
+        lut[name] = frame[name]
+    for name in ("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction"):
+        if header.get(name):
+            lut[name] = deepcopy(header[name])
+    slope = _first(header.get("RescaleSlope"))
+    if slope:
+        lut.RescaleSlope = slope
+        lut.RescaleIntercept = _first(header.get("RescaleIntercept")) or 0.0
+    centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
+    minimum = 1.0 if lut.get("VOILUTFunction", "LINEAR") == "LINEAR" else 1e-6
+    if centre is not None and width is not None and width >= minimum:
+        lut.WindowCenter, lut.WindowWidth = centre, width
+    return lut
+
+
+def _use_16_bits(lut: Dataset, name: str) -> int:
+    """The bits of a table's entries, 0 without a table.
+
+    pydicom computes indices with the type of the entries, which is too small for a table with 8-bit
+    entries and more than 256 of them. The values do not change.
+    """
+    if name not in lut:
+        return 0
+    item = lut[name].value[0]
+    entries, first, bits = (int(value) for value in item.LUTDescriptor)
+    if not 1 <= bits <= 16:
+        raise ValueError(f"its {name} has entries of {bits} bits")
+    item.LUTDescriptor = [entries, first, 16]
+    return bits
+
+
+def _scaled(values: NDArray[Any], *, bits: int, target: type[np.unsignedinteger]) -> NDArray[Any]:
+    """Values from 0 to the maximum of ``bits`` as the full range of the target type."""
+    factor = np.iinfo(target).max / ((1 << bits) - 1)
+    scaled: NDArray[Any] = np.rint(np.clip(values * factor, 0, np.iinfo(target).max)).astype(target)
+    return scaled
 
 
 def _first(value: Any) -> float | None:  # noqa: ANN401 - a DS of pydicom, one or several values
