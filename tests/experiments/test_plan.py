@@ -31,7 +31,7 @@ model = { options = { width = 8 } }
 def test_a_plan_expands_in_order(write_plan, tiny_config):
     plan = load_plan(write_plan(PLAN))
     configs = [cell.config for cell in plan.cells]
-    found = [(c.name, c.data.protocol, c.data.number, c.seed) for c in configs]
+    found = [(c.name, c.data.protocol, c.data.split, c.seed) for c in configs]
     assert found == [
         ("tiny", "clean", 2, 0),
         ("tiny", "clean", 2, 7),
@@ -81,7 +81,7 @@ def test_without_a_name_the_file_gives_it(write_plan):
 )
 def test_selecting(write_plan, only, numbers):
     chosen = load_plan(write_plan(PLAN)).select(only)
-    assert [(c.config.data.number, c.config.seed) for c in chosen] == numbers
+    assert [(c.config.data.split, c.config.seed) for c in chosen] == numbers
 
 
 @pytest.mark.parametrize("choice", ["clean:1", "claen", "clean:", "community", ""])
@@ -225,7 +225,7 @@ def test_models_cross_all_runs(write_plan, tiny_config):
     plan = load_plan(write_plan(MATRIX))
     assert (plan.name, plan.title) == ("plan", "two networks")
     configs = [cell.config for cell in plan.cells]
-    assert [(c.model.name, c.data.size, c.data.protocol, c.data.number) for c in configs] == [
+    assert [(c.model.name, c.data.size, c.data.protocol, c.data.split) for c in configs] == [
         ("unet", 32, "paper", 0),
         ("unet", 32, "paper", 1),
         ("suraksha-lite", 64, "paper", 0),

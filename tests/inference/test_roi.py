@@ -13,12 +13,12 @@ from suraksha.inference.roi import (
     MARGIN,
     MAX_ROI_FRACTION,
     InferenceSpec,
+    Stopwatch,
     find_roi,
     predict_full,
     predict_roi,
 )
 from suraksha.inference.segmenter import load_segmenter
-from suraksha.inference.stopwatch import Stopwatch
 from suraksha.preprocessing import Preparation
 from suraksha.types import Image, Patch, Spacing
 
@@ -59,7 +59,9 @@ def test_a_small_candidate_is_predicted_again_at_a_higher_resolution():
     assert right > 352
     assert max(bottom - top, right - left) <= round((23 + 4) * (1 + MARGIN)) + 2
     once = predict_full(
-        image, InferenceSpec(bright, Preparation(192, 192, 1, 0.5, 1.0), SETTINGS), watch=Stopwatch()
+        image,
+        InferenceSpec(bright, Preparation(192, 192, 1, 0.5, 1.0), SETTINGS),
+        watch=Stopwatch(),
     )
     assert dice(found, image) > 0.98 > dice(once, image)
     assert set(watch.milliseconds) == {"prepare", "network", "restore", "roi"}
@@ -100,7 +102,10 @@ def test_the_roi_is_inside_the_image_and_contains_the_candidate(rows, cols):
     box = find_roi(probability)
     if box is None:
         side = max(np.ptp(there, axis=0)) + 1
-        assert min(100, side * (1 + MARGIN)) * min(150, side * (1 + MARGIN)) > 0.98 * MAX_ROI_FRACTION * 15000
+        assert (
+            min(100, side * (1 + MARGIN)) * min(150, side * (1 + MARGIN))
+            > 0.98 * MAX_ROI_FRACTION * 15000
+        )
         return
     top, left, bottom, right = box
     assert 0 <= top < bottom <= 100

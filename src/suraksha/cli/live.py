@@ -18,7 +18,7 @@ from suraksha.cli.text import count_text, printable
 from suraksha.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from suraksha.inference.stream_report import StreamOptions, StreamReport
+    from suraksha.inference.stream import StreamOptions, StreamReport
     from suraksha.io.video import Frame, FrameSource
     from suraksha.types import Result
 
@@ -66,7 +66,7 @@ def run_live(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from suraksha.cli.live_outputs import Outputs
-    from suraksha.inference.stream_report import StreamOptions
+    from suraksha.inference.stream import StreamOptions
     from suraksha.io.video import FrameSource
 
     spacing = spacing_of(options)

@@ -141,9 +141,7 @@ def _review(
     results: Sequence[CalibrationResult], calibration: ConfidenceCalibration
 ) -> tuple[float, float]:
     """The two limits of the review rule."""
-    confidences = sorted(
-        {calibration.confidence(r.mean) for one in results for r in one.regions}
-    )
+    confidences = sorted({calibration.confidence(r.mean) for one in results for r in one.regions})
     limits = [0.0, *(math.ceil(1000 * value) / 1000 for value in confidences)]
     best, chosen = (-1, 0.0), (0.0, 2.0)
     for below in dict.fromkeys(min(1.0, limit) for limit in limits):

@@ -34,8 +34,7 @@ from suraksha.inference.calibration import ConfidenceCalibration
 from suraksha.inference.engines import Logits
 from suraksha.inference.postprocessing import PostProcessingCard, PostProcessingSettings
 from suraksha.inference.prediction import Prediction
-from suraksha.inference.roi import InferenceSpec, predict_image, segment_image
-from suraksha.inference.stopwatch import Stopwatch
+from suraksha.inference.roi import InferenceSpec, Stopwatch, predict_image, segment_image
 from suraksha.metrics.baseline import mean_mask
 from suraksha.preprocessing import Preparation, prepare, resize_mask
 from suraksha.runs.fits import RunFits
@@ -90,7 +89,7 @@ def fit_run(
         DataError: The data do not hold the images.
     """
     if not run.split.validation:
-        return RunFits(base, NO_VALIDATION)
+        return RunFits(base, NO_VALIDATION if base.classes else {})
     samples = read_samples(data, run.split.validation)
     check_hashes(samples, run.split.images)
     recorded = _record(run, run.network() if network is None else network, samples)
@@ -111,9 +110,7 @@ def fit_run(
         "part": f"validation part of {run.split.protocol} {run.split.parameter}",
         "grid": grid_of(data),
     }
-    calibration = fit_confidence(
-        results, temperature=settings.confidence_calibration.temperature
-    )
+    calibration = fit_confidence(results, temperature=settings.confidence_calibration.temperature)
     calibration = replace(calibration, fit={**where, **calibration.fit})
     facts: dict[str, Any] = {
         **where,
@@ -142,8 +139,7 @@ def _record(run: Run, network: nn.Module, samples: Sequence[Sample]) -> list[_Re
         _Recorded(
             sample,
             tuple(
-                predict(prepare(sample.image.cut(scan), preparation))
-                for scan in sample.image.scans
+                predict(prepare(sample.image.cut(scan), preparation)) for scan in sample.image.scans
             ),
             preparation,
         )

@@ -22,7 +22,7 @@ MODEL_KEYS = {"name": str, "options": dict, "pretrained": bool, "size": int}
 RUN_KEYS = {"recipe": str, "protocol": str, "numbers": list, "seeds": list, "set": dict}
 SCORED = (TEST, VALIDATION)
 # what `set` may not change
-DECIDED = {"seed", "protocol", "number"}
+DECIDED = {"seed", "protocol", "split"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Cell:
     def fits(self, choice: str) -> bool:
         """Whether ``clean`` or ``clean:0`` chooses this cell."""
         data = self.config.data
-        return choice in (data.protocol, f"{data.protocol}:{data.number}")
+        return choice in (data.protocol, f"{data.protocol}:{data.split}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Plan:
         for choice in only:
             if not any(cell.fits(choice) for cell in self.cells):
                 data = [cell.config.data for cell in self.cells]
-                known = {f"{part.protocol}:{part.number}" for part in data}
+                known = {f"{part.protocol}:{part.split}" for part in data}
                 raise UsageError(
                     f"'{choice}' chooses nothing",
                     f"plan {self.name} holds {', '.join(sorted(known))}",
@@ -173,7 +173,7 @@ def _cells(table: object, folder: Path, networks: Sequence[Mapping[str, Any]]) -
     changed = merged(base, changes)
     found = []
     for config in [merged(changed, network) for network in networks] or [changed]:
-        parts = [replace(config.data, protocol=protocol, number=number) for number in numbers]
+        parts = [replace(config.data, protocol=protocol, split=number) for number in numbers]
         found += [Cell(replace(config, seed=seed, data=data)) for data in parts for seed in seeds]
     return found
 

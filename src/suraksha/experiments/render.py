@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from suraksha.datasets.splits import PROTOCOLS
-from suraksha.evaluation.summaries import estimate_text, markdown_table
 from suraksha.experiments.report import FOLDED, as_estimate
+from suraksha.reporting.markdown import estimate_text, markdown_table
 
 
 def report_text(report: Mapping[str, Any]) -> str:

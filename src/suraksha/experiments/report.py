@@ -113,7 +113,7 @@ def _group(members: Sequence[Scored]) -> dict[str, Any]:
     rows = [
         {
             "run": one.cell.name,
-            "number": one.cell.config.data.number,
+            "number": one.cell.config.data.split,
             "seed": one.cell.config.seed,
             "figures": {title: _figure(one, path) for title, path in wanted.items()},
             "seconds": one.native["seconds"],
@@ -144,7 +144,7 @@ def _mean(members: Sequence[Scored], rows: Sequence[Mapping[str, Any]]) -> dict[
         if title in FOLDED:
             numbers: dict[int, list[list[ImageScore]]] = defaultdict(list)
             for one in members:
-                numbers[one.cell.config.data.number].append(one.lesions(FOLDED[title]))
+                numbers[one.cell.config.data.split].append(one.lesions(FOLDED[title]))
             mean = mean_over_folds(numbers)
         spread = float(known.std(ddof=1)) if len(known) > 1 else None
         found[title] = {**_plain(mean), "sd": spread}
@@ -183,7 +183,7 @@ def _pairs(scored: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
     for one in scored:
         config, images = one.cell.config, tuple(sorted(score.name for score in one.scores))
         data = config.data
-        alike[data.protocol, data.number, config.seed, data.size, images].append(one)
+        alike[data.protocol, data.split, config.seed, data.size, images].append(one)
     return [(first, second) for first, *others in alike.values() for second in others]
 
 
@@ -196,7 +196,7 @@ def _paired(a: Scored, b: Scored) -> dict[str, Any]:
     data = a.cell.config.data
     return {
         "protocol": data.protocol,
-        "number": data.number,
+        "number": data.split,
         "first": a.cell.name,
         "second": b.cell.name,
         "macs_ratio": a.native["macs"] / b.native["macs"],

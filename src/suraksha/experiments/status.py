@@ -55,7 +55,7 @@ def states(plan: Plan, out: str | Path, *, only: Sequence[str] = ()) -> list[dic
             {
                 "run": cell.name,
                 "protocol": data.protocol,
-                "number": data.number,
+                "number": data.split,
                 "seed": cell.config.seed,
                 "state": "finished" if one else "begun" if begun else "not begun",
                 "seconds": one.native["seconds"] if one else None,

@@ -1,7 +1,7 @@
 """Bundles: one file with the network, its card and their hashes.
 
-A ``.busi`` file is a zip archive of ``model.onnx``, ``card.json`` and ``SHA256SUMS``, and of nothing
-else. Sizes are checked before anything is read, and again while it is inflated.
+A ``.busi`` file is a zip archive of exactly ``model.onnx``, ``card.json`` and ``SHA256SUMS``. Sizes
+are checked before anything is read, and again while it is inflated.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ MAX_DIRECTORY_BYTES = 4096
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "badfa17411c0bd6c849438b365fe53593da373e7bcc88de176af2213a3e4d741"}
+    {"suraksha-lite": "6dc7b8f8e54c7bc15418980b4a560255f8c3549dfaaaa92a92076f8b7845ea21"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 

@@ -136,7 +136,7 @@ class _Walk:
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("an integer in place of a message")  # noqa: TRY004 - a malformed file
+        raise ValueError("an integer in place of a message")
     return value
 
 

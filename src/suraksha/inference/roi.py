@@ -8,8 +8,10 @@ there. If it finds nothing, or something large, the first pass is the prediction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,6 @@ from suraksha.inference.postprocessing import (
     to_prediction,
 )
 from suraksha.inference.prediction import Prediction
-from suraksha.inference.stopwatch import Stopwatch
 from suraksha.preprocessing import Preparation, prepare
 from suraksha.types import Box, Image, Patch
 
@@ -37,6 +38,23 @@ CANDIDATE = 0.3
 MARGIN = 1.5
 # maximum fraction of the image that an ROI may cover
 MAX_ROI_FRACTION = 0.35
+
+
+class Stopwatch:
+    """Adds up the milliseconds of stages: ``with watch("network"): ...``."""
+
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Time the block and add it to the stage."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            taken = 1000 * (perf_counter() - start)
+            self.milliseconds[stage] = self.milliseconds.get(stage, 0.0) + taken
 
 
 @dataclass(frozen=True, slots=True)

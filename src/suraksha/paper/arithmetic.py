@@ -10,10 +10,9 @@ from itertools import combinations, product
 from statistics import median
 from typing import Any
 
-from suraksha.evaluation.summaries import markdown_table
 from suraksha.metrics.image import jsonable
 from suraksha.paper.published import FIGURES, PublishedRow
-from suraksha.reporting.markdown import number_text
+from suraksha.reporting.markdown import markdown_table, number_text
 
 # a fraction of lesion so far from the table's median, as a factor, is another test set
 FRACTION_FACTOR = 1.2

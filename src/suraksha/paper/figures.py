@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.samples import Sample, read_samples
 from suraksha.evaluation.curves import save_figure
-from suraksha.evaluation.evaluate import network_predictor
+from suraksha.evaluation.evaluate import run_segmenter
 from suraksha.experiments.report import Scored
 from suraksha.experiments.results import Results
 from suraksha.experiments.speed import speed_key
-from suraksha.inference.postprocessing import lesion_mask
 from suraksha.networks.diagram import new_figure
 from suraksha.paper.models_compared import (
     ComparedModel,
@@ -123,21 +122,9 @@ def _answers(rows: Sequence[ComparedModel], path: Path, *, data: Path, runs: Pat
 
 
 def _masks(run: Scored, samples: Sequence[Sample], runs: Path) -> Iterator[tuple[Sample, Mask]]:
-    trained = open_run(runs / run.cell.name)
-    predict = network_predictor(
-        trained.network(), trained.config.data.preparation, classes=trained.classes
-    )
+    segment = run_segmenter(open_run(runs / run.cell.name))
     for sample in samples:
-        told = predict(sample.image)
-        yield (
-            sample,
-            lesion_mask(
-                told.probability,
-                threshold=trained.postprocessing.threshold,
-                rule=trained.postprocessing.rule,
-                lesion_probability=told.lesion_probability,
-            ),
-        )
+        yield sample, segment(sample.image).mask
 
 
 def _show(axes: Axes, image: Image, masks: Mapping[str, Mask], title: str) -> None:

@@ -104,7 +104,7 @@ def compared_models(cells: Sequence[Cell], scored: Sequence[Scored]) -> list[Com
 def _traits(cell: Cell) -> dict[str, Any]:
     """All that a run was trained with, but for its split and its seed: ``optim.epochs``, ..."""
     tables = cell.config.to_dict()
-    left_out = ("data.protocol", "data.number")
+    left_out = ("data.protocol", "data.split")
     return {
         f"{table}.{key}": value
         for table, values in tables.items()

@@ -94,7 +94,7 @@ def _table_2(rows: Sequence[ComparedModel], results: Results, recipe: str) -> Ta
         lines.append((f"{title}, ours", *(Number(x, digits=digits) for x in shown)))
         published = [*known, math.nan, math.nan]
         lines.append((f"{title}, published", *(Number(x, digits=digits) for x in published)))
-    splits = sorted({run.cell.config.data.number for one in rows for run in one.runs[PAPER]})
+    splits = sorted({run.cell.config.data.split for one in rows for run in one.runs[PAPER]})
     return Table(
         f"Table 2, {recipe}: {results.plan.title}",
         ("", *(one.label for one in rows), *TRIVIAL),

@@ -1,13 +1,15 @@
-"""What a run fits on its validation images, as a record and a file: post-processing, calibration."""
+"""What a run fits on its validation images, as a record and a file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
+from suraksha.errors import TrainError
 from suraksha.files import write_text
 from suraksha.inference.postprocessing import PostProcessingSettings
 from suraksha.runs.records import read_json
@@ -25,10 +27,24 @@ class RunFits:
         facts: About the fits: ``dataset``, ``part``, ``grid`` and ``images`` that they were made
             on, ``postprocessing`` (the rule and its alternatives), ``classes`` (the class
             temperature) and ``score`` (mean Dice there, that of the mean mask beside it).
+
+    Raises:
+        TrainError: A number outside its range, or a normal class that is not one of the classes.
     """
 
     settings: PostProcessingSettings = field(default_factory=PostProcessingSettings)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        known = set(settings.normal_classes) <= set(settings.classes)
+        if not known or not 0 < settings.threshold < 1 or not 0 < settings.class_temperature < inf:
+            raise TrainError(
+                "the fitted post-processing is not valid",
+                "threshold must be above 0 and below 1, class_temperature above 0, and "
+                "normal_classes among the classes",
+                "Train the run again",
+            )
 
 
 def save_fits(fits: RunFits, folder: Path) -> None:

@@ -77,7 +77,9 @@ class Finished:
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, for the file, cards and tables."""
         return {
-            one.name: value for one in fields(self) if (value := getattr(self, one.name)) != one.default
+            one.name: value
+            for one in fields(self)
+            if (value := getattr(self, one.name)) != one.default
         }
 
 

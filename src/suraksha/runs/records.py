@@ -95,9 +95,9 @@ def to_record(table: object, kind: type[Record], *, source: str) -> Record:
         key = where.strip("`").lstrip(".")
         raise TrainError(
             f"{key or 'the content'} in {source} is not valid",
-            re.sub(r"`(\w+)`", r"\1", text).replace("Expected", "it must be of type").replace(
-                "type object", "type table"
-            ),
+            re.sub(r"`(\w+)`", r"\1", text)
+            .replace("Expected", "it must be of type")
+            .replace("type object", "type table"),
             "Correct that value",
         ) from error
     except SurakshaError as error:

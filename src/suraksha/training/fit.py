@@ -22,16 +22,23 @@ from tqdm import tqdm
 from suraksha.datasets.cache import Cache, is_cache, open_cache, pack
 from suraksha.datasets.distributed import launched_rank
 from suraksha.datasets.layouts import Case, locate
-from suraksha.datasets.loaders import CacheDataset, classes_of, plain_loader, training_loader
+from suraksha.datasets.loaders import (
+    CacheDataset,
+    classes_of,
+    normal_classes_of,
+    plain_loader,
+    training_loader,
+)
 from suraksha.datasets.splits import Split, hold_out, make_split
 from suraksha.errors import DataError, TrainError
-from suraksha.evaluation.fit_run import fit_run
+from suraksha.evaluation.fit_run import draw_run_fit, fit_run
 from suraksha.evaluation.summaries import read_metrics
 from suraksha.files import lock, write_text
+from suraksha.inference.postprocessing import PostProcessingSettings
 from suraksha.networks.zoo import load_pretrained
 from suraksha.preprocessing import Preparation
 from suraksha.runs.config import TrainConfig
-from suraksha.runs.fits import save_fits
+from suraksha.runs.fits import RunFits, save_fits
 from suraksha.runs.folder import FINISHED, Finished, Run, device_name, open_run, start_run
 from suraksha.training.callbacks import ProgressBar, RunLog
 from suraksha.training.module import SegmentationModule
@@ -226,7 +233,18 @@ def _finish(run: Run, cache: Cache, data: str | Path) -> None:
         dataset=cache.dataset,
         cache_sha256=cache.sha256,
     )
-    save_fits(fit_run(replace(run, finished=done), data), run.folder)
+    base = PostProcessingSettings()
+    if run.config.classes:
+        base = replace(base, classes=classes_of(cache), normal_classes=normal_classes_of(cache))
+    fits = fit_run(
+        replace(run, finished=done),
+        data,
+        base=base,
+        training_masks=list(cache.masks()[cache.select(run.split.train)]),
+    )
+    if fits != RunFits():
+        draw_run_fit(run, fits)
+        save_fits(fits, run.folder)
     write_text(run.folder / FINISHED, json.dumps(done.to_dict(), indent=2) + "\n")
 
 

@@ -31,7 +31,7 @@ def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def tversky_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """1 - Tversky index, with weight 0.3 for false positive and 0.7 for false negative pixels, (N,).
+    """1 - Tversky index, (N,), with weights 0.3 (false positive) and 0.7 (false negative pixels).
 
     Source: Salehi et al. 2017, doi 10.1007/978-3-319-67389-9_44.
     """
@@ -42,7 +42,9 @@ def _tversky(logits: Tensor, truth: Tensor, *, false_negative: float) -> Tensor:
     probability, target = logits.sigmoid().flatten(1), truth.flatten(1)
     overlap = (probability * target).sum(1)
     predicted, actual = probability.sum(1), target.sum(1)
-    return 1 - (2 * overlap + 1) / (2 * (1 - false_negative) * predicted + 2 * false_negative * actual + 1)
+    return 1 - (2 * overlap + 1) / (
+        2 * (1 - false_negative) * predicted + 2 * false_negative * actual + 1
+    )
 
 
 def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
