@@ -159,17 +159,17 @@ def test_names_of_the_parser_are_those_of_the_tables():
     from suraksha.runs.config import list_recipes
     from suraksha.web.settings import LOOPBACK, RequestLimits
 
-    assert arguments.ENGINES == tuple(ENGINES)
+    assert tuple(ENGINES) == arguments.ENGINES
     assert arguments.AUTO == AUTO
     assert arguments.DEFAULT_BUNDLE == DEFAULT_BUNDLE
     assert dict(arguments.INPUT_SIZES) == dict(PATCH_SIZES)
     assert set(arguments.PROTOCOLS) == set(PROTOCOLS) == set(arguments.FIRST_SPLIT)
     assert arguments.recipe_names() == list_recipes()
-    assert data.DATASETS == tuple(spec.name for spec in DATASETS)
+    assert tuple(spec.name for spec in DATASETS) == data.DATASETS
     assert evaluate.PARTS == PARTS
     assert (export.SUFFIX, export.NOT_STATED, export.FLOAT_BITS) == (SUFFIX, NOT_STATED, FLOAT_BITS)
-    assert bench.COMPUTE == tuple(EXECUTORS)
-    assert bench.TABLE_FORMATS == tuple(FORMATS)
+    assert tuple(EXECUTORS) == bench.COMPUTE
+    assert tuple(FORMATS) == bench.TABLE_FORMATS
     assert bench.ROUNDS == ROUNDS
     assert serve.LOOPBACK == LOOPBACK
     defaults = {name: default for name, (_, _, _, default) in serve.LIMITS.items()}

@@ -40,4 +40,3 @@ def test_a_missing_bundle(tmp_path, capsys):
     assert "is not there" in capsys.readouterr().err
     assert main(["info", DEFAULT_BUNDLE[:-1], "--card"]) == 2
     assert f"Did you mean '{DEFAULT_BUNDLE}'" in capsys.readouterr().err
-

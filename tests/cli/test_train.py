@@ -7,9 +7,11 @@ import shutil
 
 import pytest
 import tomli_w
+from PIL import Image as PilImage
 
 from suraksha.cli.app import main
 from suraksha.cli.train import add_train, configured
+from suraksha.datasets.phantom import sample_phantom
 from suraksha.datasets.splits import load_split
 from suraksha.inference.bundle import read_bundle
 from suraksha.runs.folder import open_run
@@ -27,7 +29,9 @@ def test_from_images_to_a_bundle(tmp_path, capsys, tiny_config):
     assert run_json(capsys, "data", "phantom", root, "--count", 12, "--json")["synthetic"]
     found = run_json(capsys, "data", "check", root, "--json")
     assert (found["images"], found["faults"]) == (12, [])
-    assert run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    assert (
+        run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    )
     split = run_json(capsys, "data", "split", cache, tmp_path / "s.json", "--split", 1, "--json")
     assert load_split(tmp_path / "s.json").sha256 == split["sha256"]
     recipe = tmp_path / "tiny.toml"
@@ -92,7 +96,11 @@ def test_check_fails_on_a_data_set_with_faults_and_names_them(tmp_path, capsys):
         (["train", "stron"], 2, "Did you mean 'strong'"),
         (["train", "strong"], 1, "suraksha data pack"),
         (["train", "strong", "--input-size", "50"], 1, "Give 48"),
-        (["train", "strong", "--protocol", "community", "--input-size", "32"], 2, "needs its lists"),
+        (
+            ["train", "strong", "--protocol", "community", "--input-size", "32"],
+            2,
+            "needs its lists",
+        ),
     ],
 )
 def test_wrong_usage_of_train_is_refused(phantom_cache, tmp_path, capsys, words, code, message):
@@ -168,6 +176,23 @@ def test_seed_is_the_random_seed_and_split_the_split(phantom_cache, tmp_path, ti
     words = [str(recipe), "--data", "d", "--protocol", "clean", "--split", "2", "--seed", "5"]
     config = configured(parser.parse_args(words))
     assert (config.seed, config.data.protocol, config.data.split) == (5, "clean", 2)
+
+
+def test_data_init_describes_a_folder_that_data_check_accepts(tmp_path, capsys):
+    for number in range(3):
+        phantom = sample_phantom(4, number, shape=(60, 80))
+        for kind, pixels in (("images", phantom.image.pixels), ("masks", phantom.mask)):
+            (tmp_path / "own" / kind).mkdir(parents=True, exist_ok=True)
+            PilImage.fromarray(pixels).save(tmp_path / "own" / kind / f"{number}.png")
+    assert main(["data", "init", str(tmp_path / "own")]) == 0
+    out = capsys.readouterr().out
+    assert "masks: 3" in out
+    assert "next: suraksha data check" in out
+    assert main(["data", "init", str(tmp_path / "own")]) == 1
+    assert "suraksha.toml" in capsys.readouterr().err
+    found = run_json(capsys, "data", "init", tmp_path / "own", "--force", "--json")
+    assert sum(found["classes"].values()) == 3
+    assert main(["data", "check", str(tmp_path / "own")]) == 0
 
 
 def test_data_check_prints_a_table(phantom_root, capsys):

@@ -27,20 +27,32 @@ SHOWN = 10
 def add_init(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``data init``."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="your images and masks")
+    parser.add_argument(
+        "--name", metavar="NAME", help="name of the data set (default: that of the folder)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing suraksha.toml")
 
 
 def run_init(options: argparse.Namespace) -> int:
     """Recognise the layout of a folder and describe it in ``suraksha.toml``."""
     check_exists(options.folder, "the folder")
-    from suraksha.datasets.init import init_dataset
+    from suraksha.datasets.init import describe_folder
 
-    path = init_dataset(options.folder, force=options.force)
+    found = describe_folder(options.folder, name=options.name, overwrite=options.force)
     if options.json:
-        print(json.dumps({"description": str(path)}))
+        facts = {
+            "description": str(found.path),
+            "classes": dict(found.classes),
+            "masks": found.masks,
+            "without_mask": list(found.without_mask),
+        }
+        print(json.dumps(facts, ensure_ascii=False))
         return 0
-    print(Path(path).read_text(encoding="utf-8").strip())
-    print(f"\nwritten: {path}\nnext: suraksha data check {options.folder}")
+    print(table_text(("class", "images"), list(found.classes.items())))
+    print(f"masks: {found.masks}")
+    if found.without_mask:
+        print("\n".join(_names("without a mask", found.without_mask, shown=SHOWN)))
+    print(f"written: {found.path}\nnext: suraksha data check {options.folder}")
     return 0
 
 
@@ -114,7 +126,7 @@ def _names(title: str, names: Sequence[str], *, shown: int | None) -> Iterable[s
 def _list(lines: Sequence[str], *, shown: int | None) -> Iterable[str]:
     yield from (f"  {printable(line)}" for line in lines[:shown])
     if shown is not None and len(lines) > shown:
-        yield f"  ... and {len(lines) - shown} more (-v lists all)"
+        yield f"  ... and {len(lines) - shown} more (data check -v lists all)"
 
 
 def add_pack(parser: argparse.ArgumentParser) -> None:

@@ -84,8 +84,8 @@ def run_listen(options: argparse.Namespace) -> int:
     _silence_libraries()
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebArchive
-    from suraksha.dicom.network.server import NetworkLimits
     from suraksha.dicom.network.scp import ScpOptions, StorageScp
+    from suraksha.dicom.network.server import NetworkLimits
 
     length = options.max_object_mb * MIB
     chosen = ScpOptions(
