@@ -62,7 +62,7 @@ def memory_mb(process: int) -> float:
 
 
 def main() -> int:
-    """Run the trial; 0 if all frames are counted, p95 is below the frame time and memory is flat."""
+    """Run the trial; 0 if all frames are counted, p95 is below the frame time, memory flat."""
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         write_clip(place / "clip.mp4")
