@@ -116,7 +116,7 @@ def test_a_loop_stops_when_its_time_is_over(live, clip):
         (["nowhere.mp4"], "cannot be used as a source of frames"),
         (["CLIP", "--loop"], "Give --seconds too"),
         (["IMAGE"], "suraksha segment"),
-        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 cannot be used"),
+        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 is not valid"),
     ],
 )
 def test_wrong_usage_is_explained(clip, tiny_bundle, tmp_path, capsys, words, message):

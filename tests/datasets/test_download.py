@@ -86,21 +86,21 @@ def leftovers(folder):
 
 
 def test_from_a_url(server, tmp_path, archive):
-    told = []
+    calls = []
     got = fetch(
         "busi",
         server.url,
         folder=tmp_path / "my sets",
         sha256=sha256(archive).upper(),
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
     assert got == tmp_path / "my sets" / "busi"
     assert len(find_cases(got)) == 8
     assert leftovers(got.parent) == ["busi"]
-    assert (len(archive), len(archive)) in told
+    assert (len(archive), len(archive)) in calls
 
 
-def test_from_a_local_zip_which_stays(tmp_path, archive):
+def test_local_zip_is_kept(tmp_path, archive):
     path = tmp_path / "my copy (1).zip"
     path.write_bytes(archive)
     got = fetch("busi", path, folder=tmp_path / "d", sha256=sha256(archive))
@@ -117,7 +117,7 @@ def test_cut_connections_are_resumed(server, tmp_path, archive):
     assert server.asked[:3] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
 
-def test_broken_off_download_goes_on_in_the_next_call(server, tmp_path, archive):
+def test_interrupted_download_continues_in_the_next_call(server, tmp_path, archive):
     server.cut, server.ranges = 1000, False
     with pytest.raises(DataError, match="after 1000 bytes"):
         fetch("busi", server.url, folder=tmp_path / "d")
@@ -134,7 +134,7 @@ def test_broken_off_download_goes_on_in_the_next_call(server, tmp_path, archive)
     assert leftovers(tmp_path / "d") == ["busi"]
 
 
-def test_server_that_ignores_range_starts_afresh(server, tmp_path, archive):
+def test_server_without_range_support_restarts_the_download(server, tmp_path, archive):
     server.cut, server.ranges = 1000, False
     with pytest.raises(DataError):
         fetch("busi", server.url, folder=tmp_path / "d")
@@ -184,7 +184,7 @@ def test_archive_of_something_else(server, tmp_path):
     with zipfile.ZipFile(memory, "w") as target:
         target.writestr("readme.txt", "hello")
     server.content = memory.getvalue()
-    with pytest.raises(DataError, match="holds no data set"):
+    with pytest.raises(DataError, match="contains no data set"):
         fetch("busi", server.url, folder=tmp_path / "d")
     assert leftovers(tmp_path / "d") == []
 
@@ -207,3 +207,58 @@ def test_usage(tmp_path):
         fetch("bussi", "http://x", folder=tmp_path)
     with pytest.raises(UsageError, match="SHA-256"):
         fetch("busi", "http://x", folder=tmp_path, sha256="abc")
+
+
+def zipped(root, skip=()):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as target:
+        for path in sorted(root.rglob("*.*")):
+            if path.suffix not in skip:
+                target.write(path, path.relative_to(root.parent))
+    return memory.getvalue()
+
+
+def test_busbra_from_a_zip_file(busbra, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped(busbra.root))
+    folder = fetch("bus-bra", tmp_path / "a.zip", folder=tmp_path / "data")
+    assert folder == tmp_path / "data" / "bus-bra"
+    assert [c.group for c in find_cases(folder)] == [c.group for c in find_cases(busbra.root)]
+
+
+def test_breast_from_an_archive_and_its_separate_table(breast, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped(breast.root, skip=(".xlsx",)))
+    (xlsx,) = breast.root.glob("*.xlsx")
+    with pytest.raises(DataError, match="the table of its images"):
+        fetch("breast", tmp_path / "a.zip", folder=tmp_path / "data")
+    for number, name in enumerate((xlsx.name, "renamed.xlsx")):
+        table = tmp_path / str(number) / name
+        table.parent.mkdir()
+        table.write_bytes(xlsx.read_bytes())
+        folder = fetch("breast", tmp_path / "a.zip", folder=table.parent, table=table)
+        assert len(find_cases(folder)) == 12
+    assert {p.name for p in (tmp_path / "data").iterdir()} <= {".breast.lock"}
+
+
+def test_a_table_by_url(breast, server, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped(breast.root, skip=(".xlsx",)))
+    server.content = next(breast.root.glob("*.xlsx")).read_bytes()
+    folder = fetch("breast", tmp_path / "a.zip", folder=tmp_path / "data", table=server.url)
+    assert len(find_cases(folder)) == 12
+    assert [p.name for p in folder.parent.iterdir()] == ["breast"]
+
+
+def test_a_wrong_table_leaves_nothing(breast, tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped(breast.root, skip=(".xlsx",)))
+    (tmp_path / "t.xlsx").write_bytes(b"no table")
+    with pytest.raises(DataError, match="cannot be read"):
+        fetch("breast", tmp_path / "a.zip", folder=tmp_path / "data", table=tmp_path / "t.xlsx")
+    assert list((tmp_path / "data").iterdir()) == []
+    with pytest.raises(UsageError, match="neither an http"):
+        fetch("breast", tmp_path / "a.zip", folder=tmp_path / "data", table=tmp_path / "no.xlsx")
+
+
+def test_busi_takes_no_table(archive, tmp_path):
+    (tmp_path / "a.zip").write_bytes(archive)
+    (tmp_path / "t.csv").write_text("image,group\n")
+    with pytest.raises(DataError, match="it has none"):
+        fetch("busi", tmp_path / "a.zip", folder=tmp_path / "data", table=tmp_path / "t.csv")

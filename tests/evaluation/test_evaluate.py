@@ -55,7 +55,7 @@ def samples():
 def segmenting(probability_of, rule=NO_RULE, threshold=0.5):
     """A predictor of known probability maps with the post-processing that is served."""
     card = PostProcessingSettings(threshold=threshold, postprocessing=rule)
-    return lambda image: apply_threshold(Prediction(probability_of(image)), image, card)
+    return lambda image: apply_threshold(Prediction(probability_of(image)), image, card=card)
 
 
 def part(found, model, name):

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from dataclasses import asdict, replace
 
@@ -202,3 +204,9 @@ def test_the_sums_have_the_format_of_sha256sum(content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         lines = archive.read(SUMS).decode().splitlines()
         assert lines == [f"{sha256_of(archive.read(n))}  {n}" for n in (MODEL, CARD)]
+
+
+def test_the_names_of_the_bundles_are_listed_without_numpy():
+    code = "import sys, suraksha as su; print(*su.list_bundles(), 'numpy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [*BUNDLES, "False"]

@@ -212,7 +212,7 @@ def audit(
     Args:
         root_or_cases: The data set's folder, or cases that were found in one.
         spec: The data set's description; by default found as ``layouts.locate`` says.
-        max_distance: Greatest Hamming distance of near-duplicates, of 256 bits.
+        max_distance: Maximum Hamming distance of near-duplicates, of 256 bits.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:
@@ -364,7 +364,7 @@ def _examine_masks(seen: _Examined) -> None:
 
 
 def _groups(examined: Sequence[_Examined], keys: Iterable[Hashable]) -> list[list[_Examined]]:
-    """Those that share a key, two or more, in the order of their first."""
+    """Those with the same key, two or more, in the order of their first."""
     by_key: dict[Hashable, list[_Examined]] = defaultdict(list)
     for one, key in zip(examined, keys, strict=True):
         by_key[key].append(one)

@@ -1,24 +1,24 @@
 """A packed data set: every image and mask at one size, memory-mapped and checked by hash.
 
 The folder holds ``images.npy`` ((N, h, w) or (N, h, w, 3) uint8), ``masks.npy`` ((N, h, ceil(w/8))
-uint8, rows of bits) and ``index.json``. It alone suffices to train on another machine.
+uint8, rows of bits) and ``index.json``. It is all that another machine needs to train.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.datasets.catalogue import DatasetSpec
-from suraksha.datasets.clean_folds import clean_table
+from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import (
     canonical_json,
     file_sha256,
@@ -28,33 +28,42 @@ from suraksha.datasets.hashes import (
 )
 from suraksha.datasets.layouts import Case, Progress, find_cases, load_case, locate
 from suraksha.datasets.names import listing
-from suraksha.datasets.phash import fingerprint, group_names, near_duplicates
+from suraksha.datasets.phash import (
+    BITS,
+    fingerprint,
+    fingerprint_from_hex,
+    fingerprint_hex,
+    group_names,
+    near_duplicates,
+)
+from suraksha.datasets.records import decode_json, read_capped
 from suraksha.errors import DataError, ModelError
 from suraksha.files import beside, lock, sweep, write_bytes
 from suraksha.preprocessing import Preparation, resize_image, resize_mask
 from suraksha.types import Image
 
 FORMAT = 2
-# how long to wait while another process packs the same cache
+# how long to wait for another process that packs the same cache
 PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
+REPACK = "Delete the folder and pack the data set again"
 
 
 @dataclass(frozen=True, slots=True)
 class CacheItem:
-    """What a cache knows of one image besides its pixels.
+    """What a cache knows about one image besides its pixels.
 
     Args:
         name: The image's name.
         label: Its class.
         normal: Whether its class shows no lesion.
-        group: Its group: of the shipped table for BUSI, of the description's groups file, or of
-            the near-duplicates that the audit finds.
+        group: Its group: that of the shipped table for BUSI, of the data set's table or groups file
+            (the patient), or that of its near-duplicates.
         image_sha256: Hash of the image's own pixels, before any resizing.
         mask_sha256: Hash of its mask, before any resizing.
         height: Rows of the image itself.
         width: Columns of the image itself.
-        consistent: False where the shipped table says that a twin contradicts it.
+        consistent: False where the shipped table says that a near-duplicate contradicts it.
     """
 
     name: str
@@ -73,12 +82,13 @@ class Cache:
     """An open cache.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         dataset: The data set's name.
         preparation: How its images were resized and are to be normalised.
         items: Its images, in the order of the arrays.
         images: (N, h, w) or (N, h, w, 3) uint8, read-only, memory-mapped.
         packed_masks: (N, h, ceil(w / 8)) uint8, read-only, memory-mapped.
+        fingerprints: (N, 256) bool, the perceptual hashes of the images, see `phash`.
         sha256: The cache's identity, which covers all of its content.
     """
 
@@ -88,11 +98,12 @@ class Cache:
     items: tuple[CacheItem, ...]
     images: NDArray[np.uint8]
     packed_masks: NDArray[np.uint8]
+    fingerprints: NDArray[np.bool_]
     sha256: str
 
     @property
     def truth_sha256(self) -> str:
-        """A hash of the images, masks and classes as the data set has them, at any size."""
+        """A hash of the images, masks and classes at their own size, whatever the cache's."""
         known = [[i.name, i.label, i.image_sha256, i.mask_sha256] for i in self.items]
         return hashlib.sha256(canonical_json({"items": sorted(known)})).hexdigest()
 
@@ -102,7 +113,7 @@ class Cache:
         return bits.view(np.bool_)
 
     def select(self, names: Sequence[str]) -> NDArray[np.intp]:
-        """The places of images in the arrays, in the order of the names.
+        """The rows of images in the arrays, in the order of the names.
 
         Raises:
             DataError: A name that the cache does not hold; all of them are given.
@@ -112,14 +123,36 @@ class Cache:
         if unknown:
             raise DataError(
                 f"{len(unknown)} images are not in the cache {self.folder}",
-                f"it holds no {listing(unknown, shown=None)}",
+                f"it does not contain {listing(unknown, shown=None)}",
                 "Pack the data set that the split was made from",
             )
         return np.array([place[name] for name in names], dtype=np.intp)
 
 
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _Index(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of ``index.json``; ``arrays`` are the SHA-256 of the two other files."""
+
+    format: int
+    sha256: str
+    dataset: str
+    preparation: Preparation
+    arrays: dict[str, str]
+    items: list[CacheItem]
+    fingerprints: list[str]
+
+
+def _seal(index: dict[str, Any]) -> dict[str, Any]:
+    """The index with its own hash in it."""
+    content = {key: value for key, value in index.items() if key != "sha256"}
+    return {**content, "sha256": record_sha256(content)}
+
+
 def is_cache(folder: str | Path) -> bool:
-    """Whether a folder claims to be a cache: it has an index. ``open_cache`` checks the claim."""
+    """Whether a folder has the index of a cache; `open_cache` checks its content."""
     return (Path(folder) / INDEX).is_file()
 
 
@@ -130,38 +163,50 @@ def open_cache(folder: str | Path) -> Cache:
         DataError: No cache, one of another format, or one that is damaged or was altered.
     """
     folder = Path(folder)
-    fix = "Delete the folder and pack the data set again"
     try:
-        raw = (folder / INDEX).read_bytes()
-        record = json.loads(raw)
-        stated = record.pop("sha256")
-        if record["format"] != FORMAT:
+        raw = read_capped(folder / INDEX)
+        version = decode_json(folder / INDEX, raw, _Format).format
+        if version != FORMAT:
             raise DataError(
-                f"the cache {folder} has another format", f"this version reads {FORMAT}", fix
+                f"the cache {folder} has format {version}", f"this version reads {FORMAT}", REPACK
             )
-        if canonical_json({**record, "sha256": stated}) != raw or record_sha256(record) != stated:
+        index = decode_json(folder / INDEX, raw, _Index)
+        if canonical_json(_seal(_index_record(index))) != raw:
             raise _altered(folder, INDEX)
         for name in (IMAGES, MASKS):
-            if file_sha256(folder / name) != record["arrays"][name]:
+            if file_sha256(folder / name) != index.arrays[name]:
                 raise _altered(folder, name)
+        prints = [fingerprint_from_hex(text) for text in index.fingerprints]
         return Cache(
             folder=folder,
-            dataset=record["dataset"],
-            preparation=Preparation(**record["preparation"]),
-            items=tuple(CacheItem(**item) for item in record["items"]),
+            dataset=index.dataset,
+            preparation=index.preparation,
+            items=tuple(index.items),
             images=np.load(folder / IMAGES, mmap_mode="r"),
             packed_masks=np.load(folder / MASKS, mmap_mode="r"),
-            sha256=stated,
+            fingerprints=np.array(prints, dtype=np.bool_).reshape(-1, BITS),
+            sha256=index.sha256,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
-        raise DataError(f"{folder} is no cache that can be opened", str(error), fix) from error
+    except (OSError, ValueError, KeyError, ModelError) as error:
+        raise DataError(
+            f"{folder} is not a cache that can be opened", str(error), REPACK
+        ) from error
+
+
+def _index_record(index: _Index) -> dict[str, Any]:
+    record = msgspec.structs.asdict(index)
+    return {
+        **record,
+        "preparation": asdict(index.preparation),
+        "items": [asdict(item) for item in index.items],
+    }
 
 
 def _altered(folder: Path, name: str) -> DataError:
     return DataError(
         f"the cache {folder} is damaged or was altered",
         f"the content of {name} does not match its hash",
-        "Delete the folder and pack the data set again",
+        REPACK,
     )
 
 
@@ -173,19 +218,19 @@ def pack(
     spec: DatasetSpec | None = None,
     progress: Progress | None = None,
 ) -> Cache:
-    """Pack a data set at one size. An interrupted pack leaves nothing that opens.
+    """Pack a data set at one size. An interrupted pack leaves nothing that can be opened.
 
     Args:
         root: The data set's folder.
-        folder: Where the cache is to lie. If the same cache lies there already it is kept.
+        folder: The cache's folder. If it already holds the same cache, that is kept.
         preparation: Size, channels, and the normalisation that training is to use.
         spec: The data set's description; by default found as ``layouts.locate`` says.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:
-        DataError: A data set that is broken, or a folder that holds something else.
+        DataError: A data set with faults, or a folder that contains something else.
         InputError: An image or mask that cannot be read.
-        BusyError: Another process packs into the folder, and does not end.
+        BusyError: Another process keeps packing into the folder.
         OSError: A place that cannot be written.
     """
     folder = Path(folder)
@@ -244,7 +289,7 @@ def _write(
     colour = (3,) if preparation.channels == 3 else ()
     images = _new_array(part / IMAGES, (count, height, width, *colour))
     masks = _new_array(part / MASKS, (count, height, (width + 7) // 8))
-    prints = np.empty((count, 256), dtype=np.bool_)
+    prints = np.empty((count, BITS), dtype=np.bool_)
     facts: list[dict[str, Any]] = []
     for number, case in enumerate(cases if progress is None else progress(cases)):
         image, mask = load_case(case)
@@ -254,6 +299,19 @@ def _write(
         facts.append(facts_of(case, image, mask=mask))
     images.flush()
     masks.flush()
+    items = describe_cases(cases, facts, prints=prints)
+    return _write_index(part, dataset, preparation, items=items, prints=prints)
+
+
+def _write_index(
+    part: Path,
+    dataset: str,
+    preparation: Preparation,
+    *,
+    items: Sequence[CacheItem],
+    prints: NDArray[np.bool_],
+) -> str:
+    """Write the index of the two arrays in ``part``; the cache's hash."""
     record = {
         "format": FORMAT,
         "dataset": dataset,
@@ -263,11 +321,52 @@ def _write(
             "std": float(preparation.std),
         },
         "arrays": {name: file_sha256(part / name) for name in (IMAGES, MASKS)},
-        "items": [asdict(item) for item in describe_cases(cases, facts, prints=prints)],
+        "items": [asdict(item) for item in items],
+        "fingerprints": [fingerprint_hex(bits) for bits in prints],
     }
-    sha256 = record_sha256(record)
-    write_bytes(part / INDEX, canonical_json({**record, "sha256": sha256}))
-    return sha256
+    sealed = _seal(record)
+    write_bytes(part / INDEX, canonical_json(sealed))
+    return str(sealed["sha256"])
+
+
+def save_cache(cache: Cache, folder: str | Path) -> Cache:
+    """Write a cache that is held in memory, such as a mixture. Nothing half-written opens.
+
+    Args:
+        cache: The cache.
+        folder: Its folder; if it already holds the same cache, nothing is written.
+
+    Returns:
+        The cache, opened from the folder.
+
+    Raises:
+        DataError: The folder holds something else.
+        BusyError: Another process writes into the folder, and does not end.
+        OSError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    with lock(folder, wait=PATIENCE_S):
+        sweep(folder)
+        present = open_cache(folder) if _is_taken(folder) else None
+        part = beside(folder)
+        part.mkdir()
+        try:
+            np.save(part / IMAGES, cache.images)
+            np.save(part / MASKS, cache.packed_masks)
+            sha256 = _write_index(
+                part,
+                cache.dataset,
+                cache.preparation,
+                items=cache.items,
+                prints=cache.fingerprints,
+            )
+            if present is None:
+                part.rename(folder)
+            elif present.sha256 != sha256:
+                raise _different(folder, present)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return open_cache(folder)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
@@ -275,7 +374,7 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np
 
 
 def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """The fields of a ``CacheItem`` that one image and its mask decide."""
+    """The fields of a `CacheItem` that depend on one image and its mask alone."""
     return {
         "name": case.name,
         "label": case.label,
@@ -290,10 +389,10 @@ def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, 
 def describe_cases(
     cases: Sequence[Case], facts: Sequence[dict[str, Any]], *, prints: NDArray[np.bool_]
 ) -> list[CacheItem]:
-    """What is known of images: the facts, and their groups.
+    """The facts and groups of images.
 
-    Groups are a groups file's or the shipped table's where these hold all images, or else the
-    near-duplicates among the images given.
+    Groups are those of a table, a groups file or the shipped table of BUSI where these give one to
+    every image, otherwise the near-duplicates among the given images.
 
     Args:
         cases: The images.

@@ -129,8 +129,8 @@ class DatasetSpec:
             raise invalid_description(
                 self.name, "it needs a name and at least one class, each label once"
             )
-        if "/" in self.name:
-            raise invalid_description(self.name, "the name contains '/'")
+        if set(self.name) & set("/+"):
+            raise invalid_description(self.name, "the name contains '/' or '+'")
         for mask in self.masks:
             if mask.count("{stem}") != 1 or "/" in mask or "\\" in mask:
                 raise invalid_description(
@@ -248,6 +248,15 @@ DATASETS: tuple[DatasetSpec, ...] = (_BUSI, _BUS_BRA, _BREAST)
 def list_datasets() -> tuple[str, ...]:
     """The names of the known data sets, sorted."""
     return tuple(sorted(spec.name for spec in DATASETS))
+
+
+def known_datasets(name: str) -> tuple[DatasetSpec, ...]:
+    """The descriptions of the data sets of the catalogue that a cache's name mentions.
+
+    Args:
+        name: A data set, or a mixture such as ``breast+bus-bra+busi``.
+    """
+    return tuple(spec for spec in DATASETS if spec.name in name.split("+"))
 
 
 def find_dataset(name: str) -> DatasetSpec:

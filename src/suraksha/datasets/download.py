@@ -1,4 +1,4 @@
-"""Get a data set from a URL or a zip file: resumed, checked, unpacked safely, never run."""
+"""Get a data set from a URL or a zip file: resumed, checked by hash, unpacked safely."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import re
 import shutil
 import urllib.error
 import urllib.request
-from pathlib import Path
-from urllib.parse import urlsplit
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
 
 from suraksha.datasets.catalogue import DatasetSpec, find_dataset
 from suraksha.datasets.hashes import CHUNK_BYTES, file_sha256
-from suraksha.datasets.layouts import locate
+from suraksha.datasets.layouts import locate, scan
+from suraksha.datasets.records import read_capped
 from suraksha.datasets.unpack import Bytes, unpack
 from suraksha.errors import DataError, UsageError
 from suraksha.files import beside, lock, sweep
@@ -27,75 +31,112 @@ def fetch(
     source: str | Path,
     *,
     folder: str | Path,
+    table: str | Path | None = None,
     sha256: str | None = None,
     progress: Bytes | None = None,
 ) -> Path:
     """Put a data set into ``folder/name``, from a zip archive.
 
-    A download that breaks off is taken up again where it stopped, in this call or the next.
+    A download that is interrupted continues where it stopped, in this call or the next.
 
     Args:
-        name: A data set of the catalogue, such as ``busi``.
+        name: A data set of the catalogue: ``busi``, ``bus-bra`` or ``breast``.
         source: An http or https URL, or the path of a zip file.
-        folder: The folder that is to hold the data set's own folder.
-        sha256: The archive's SHA-256, 64 hexadecimal digits; strongly advised for a URL.
-        progress: Is told bytes done and in all, of the download and then of unpacking.
+        folder: The folder that is to contain the data set's own folder.
+        table: URL or path of the table of the images where the archive lacks it; the publishers of
+            ``breast`` offer their xlsx file separately.
+        sha256: The archive's SHA-256, 64 hexadecimal digits; recommended for a URL.
+        progress: Called with the bytes done and in total, of the download and then of unpacking.
 
     Returns:
-        The data set's folder, which ``find_cases`` takes.
+        The data set's folder, which `find_cases` takes.
 
     Raises:
         UnknownNameError: A data set that the catalogue does not hold.
-        UsageError: A source that is neither, or a checksum that is none.
-        DataError: The folder exists, the download fails, the checksum differs, the archive is
-            unsafe or damaged, or it does not hold the data set.
+        UsageError: A source that is neither, or an invalid checksum.
+        DataError: The folder exists, a download fails, the checksum differs, the archive is
+            unsafe or damaged, or it is not the data set.
         OSError: A place that cannot be written.
     """
     spec = find_dataset(name)
     target = Path(folder) / name
-    _check(source, target, sha256)
+    for given in (source, table):
+        _check_source(given)
+    _check_target(target, sha256)
     with lock(target):
         sweep(target)
-        _fetch(source, target, spec, sha256, progress)
+        with ExitStack() as stack:
+            archive = stack.enter_context(_local(source, target, progress))
+            facts = table and stack.enter_context(_local(table, target, progress))
+            _check_hash(archive, spec, sha256)
+            part = beside(target)
+            try:
+                unpack(archive, part, progress=progress)
+                if table and facts:
+                    _add_table(part, spec, facts, name=_file_name(table))
+                scan(part, spec)
+                part.rename(target)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
     return target
 
 
-def _fetch(
-    source: str | Path,
-    target: Path,
-    spec: DatasetSpec,
-    sha256: str | None,
-    progress: Bytes | None,
-) -> None:
-    if _is_url(source):
-        url = str(source)
-        digest = hashlib.sha256(url.encode()).hexdigest()
-        archive = target.with_name(f".{spec.name}-{digest[:12]}.zip.part")
-        _download(url, archive, progress)
-        try:
-            _install(archive, target, spec, sha256, progress)
-        except DataError:
-            archive.unlink(missing_ok=True)
-            raise
-        archive.unlink(missing_ok=True)
-    else:
-        _install(Path(source), target, spec, sha256, progress)
+@contextmanager
+def _local(source: str | Path, target: Path, progress: Bytes | None) -> Iterator[Path]:
+    """The source as a file; a download is deleted once it was used, or was of no use."""
+    if not _is_url(source):
+        yield Path(source)
+        return
+    url = str(source)
+    digest = hashlib.sha256(url.encode()).hexdigest()
+    file = target.with_name(f".{target.name}-{digest[:12]}.zip.part")
+    _download(url, file, progress)
+    try:
+        yield file
+    except DataError:
+        file.unlink(missing_ok=True)
+        raise
+    file.unlink(missing_ok=True)
+
+
+def _file_name(source: str | Path) -> str:
+    path = unquote(urlsplit(source).path) if isinstance(source, str) else source.name
+    return PurePosixPath(path).name
+
+
+def _add_table(part: Path, spec: DatasetSpec, file: Path, *, name: str) -> None:
+    """Copy the table to where the description expects it.
+
+    Raises:
+        DataError: The data set has no table, or the table is too large.
+    """
+    if spec.table is None:
+        raise DataError(
+            f"a table was given for '{spec.name}'", "it has none", "Give the archive alone"
+        )
+    place = locate(part, spec)[0]
+    fits = fnmatchcase(name, spec.table.file)
+    content = read_capped(file)
+    (place / (name if fits else spec.table.file.replace("*", "given"))).write_bytes(content)
 
 
 def _is_url(source: str | Path) -> bool:
     return isinstance(source, str) and urlsplit(source).scheme in ("http", "https")
 
 
-def _check(source: str | Path, target: Path, sha256: str | None) -> None:
-    if not _is_url(source) and not Path(source).is_file():
+def _check_source(source: str | Path | None) -> None:
+    if source is not None and not _is_url(source) and not Path(source).is_file():
         raise UsageError(
             f"'{source}' cannot be fetched",
             "it is neither an http or https URL nor a file",
-            "Give the URL or the path of a zip archive",
+            "Give the URL or the path of the file",
         )
+
+
+def _check_target(target: Path, sha256: str | None) -> None:
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise UsageError(
-            f"'{sha256}' is no SHA-256", "it needs 64 hexadecimal digits", "Copy it whole"
+            f"'{sha256}' is not a SHA-256", "it needs 64 hexadecimal digits", "Copy all of it"
         )
     if target.exists():
         raise DataError(
@@ -105,38 +146,24 @@ def _check(source: str | Path, target: Path, sha256: str | None) -> None:
         )
 
 
-def _install(
-    archive: Path,
-    target: Path,
-    spec: DatasetSpec,
-    sha256: str | None,
-    progress: Bytes | None,
-) -> None:
-    """Check, unpack beside the target, look that it is the data set, and rename."""
+def _check_hash(archive: Path, spec: DatasetSpec, sha256: str | None) -> None:
     found = file_sha256(archive)
     if sha256 is not None and found != sha256.lower():
         raise DataError(
-            f"the archive for '{spec.name}' is not the one that was asked for",
+            f"the archive for '{spec.name}' is not the expected one",
             f"its SHA-256 is {found}, not {sha256.lower()}",
             "Fetch it again, or ask its publisher for the right checksum",
         )
-    part = beside(target)
-    try:
-        unpack(archive, part, progress=progress)
-        locate(part, spec)
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _download(url: str, part: Path, progress: Bytes | None) -> None:
-    """Fetch a URL into ``part``, resuming while each try brings more."""
+    """Fetch a URL into ``part``, resuming while each attempt brings more."""
     while True:
         have = part.stat().st_size if part.exists() else 0
         try:
             if _try(url, part, have, progress):
                 return
-            why = "the connection broke off"
+            why = "the connection was closed"
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416 and have:
@@ -159,12 +186,12 @@ def _failed(url: str, why: str) -> DataError:
     return DataError(
         f"{url} could not be fetched",
         why,
-        "Check the URL, then run the same command again; it goes on where it ended",
+        "Check the URL, then run the same command again; it continues where it stopped",
     )
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """One that speaks http and https alone, also after a redirect."""
+    """An opener for http and https alone, also after a redirect."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -180,7 +207,7 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 def _try(url: str, part: Path, have: int, progress: Bytes | None) -> bool:
-    """One connection: append what it brings; whether the file is whole now."""
+    """Append what one connection brings; whether the file is complete now."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "suraksha"}
     if have:
         headers["Range"] = f"bytes={have}-"
@@ -205,7 +232,7 @@ def _try(url: str, part: Path, have: int, progress: Bytes | None) -> bool:
 
 
 def _start(answer: http.client.HTTPResponse, have: int) -> int:
-    """Where the body belongs: the place that was asked for, or 0 where the server ignores that."""
+    """Where the body belongs: the requested offset, or 0 where the server ignores the range."""
     if answer.status != 206:
         return 0
     match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))

@@ -54,27 +54,32 @@ def decode_toml(path: Path, kind: type[Record], *, max_bytes: int = 1 << 20) -> 
         content = read_capped(path, max_bytes=max_bytes)
         return msgspec.toml.decode(content, type=kind, strict=True)
     except (OSError, UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise _error(path, kind, error) from error
+        raise (_unknown_key(path, kind, error) or _unusable(path, error)) from error
 
 
 def decode_json(path: Path, content: bytes, kind: type[Record]) -> Record:
     """Decode JSON that was read from ``path``.
 
     Raises:
-        DataError: It is not JSON, lacks a key, or holds a value of another type.
-        UnknownNameError: A key that the record does not have.
+        DataError: It is not JSON, lacks a key, has one that the record does not have, or holds a
+            value of another type.
     """
     try:
         return msgspec.json.decode(content, type=kind, strict=True)
     except (UnicodeDecodeError, msgspec.DecodeError) as error:
-        raise _error(path, kind, error) from error
+        raise _unusable(path, error) from error
 
 
-def _error(path: Path, kind: type[Record], error: Exception) -> DataError | UnknownNameError:
+def _unknown_key(path: Path, kind: type[Record], error: Exception) -> UnknownNameError | None:
+    found = re.fullmatch(r"Object contains unknown field `([^`]*)`", str(error))
+    if found is None:
+        return None
+    return UnknownNameError(f"key in {path.name}", found.group(1), kind.__struct_encode_fields__)
+
+
+def _unusable(path: Path, error: Exception) -> DataError:
+    """Say which key is wrong, without the ``$`` with which msgspec begins its path."""
     text = str(error)
-    unknown = re.match(r"Object contains unknown field `([^`]*)`(?: - at `(.*)`)?$", text)
-    if unknown and unknown.group(2) is None:
-        return UnknownNameError(f"key in {path.name}", unknown.group(1), kind.__struct_fields__)
     if isinstance(error, msgspec.ValidationError):
         text = text.replace("`$", "`").replace("`.", "`")
     return DataError(f"{path} cannot be used", text, "Correct the file, or make it again")

@@ -1,9 +1,9 @@
-"""Images with their truth, for scoring: at their own size from a data set, or from a cache."""
+"""Images with their masks, for scoring: at their own size from a data set, or from a cache."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from suraksha.datasets.cache import Cache, CacheItem, describe_cases, facts_of, is_cache, open_cache
 from suraksha.datasets.catalogue import DatasetSpec
 from suraksha.datasets.layouts import Progress, find_cases, load_case, locate
-from suraksha.datasets.names import listing
+from suraksha.datasets.names import dataset_of_name, listing, local_name, qualified
 from suraksha.datasets.phash import fingerprint
 from suraksha.errors import DataError
 from suraksha.types import Image
@@ -20,7 +20,7 @@ from suraksha.types import Image
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One image with its truth.
+    """One image with its mask.
 
     Args:
         item: What is known of it.
@@ -34,7 +34,7 @@ class Sample:
 
 
 def dataset_of(data: str | Path) -> DatasetSpec | str:
-    """The description of a data set's folder, or the name that a cache has of its own.
+    """The description of a data set's folder, or the name of the data set that a cache holds.
 
     Raises:
         DataError: The folder is neither.
@@ -57,7 +57,7 @@ def grid_of(data: str | Path) -> str:
 def read_samples(
     data: str | Path, names: Sequence[str] | None = None, *, progress: Progress | None = None
 ) -> list[Sample]:
-    """Read images with their truth.
+    """Read images with their masks.
 
     Args:
         data: A data set's folder (images at their own size) or a cache (at its size).
@@ -65,7 +65,7 @@ def read_samples(
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:
-        DataError: The folder is neither, is broken, or does not hold a name.
+        DataError: The folder is neither, has faults, or does not hold a name.
         InputError: An image or mask that cannot be read.
     """
     if is_cache(data):
@@ -75,7 +75,7 @@ def read_samples(
     if unknown := [name for name in wanted if name not in cases]:
         raise DataError(
             f"{len(unknown)} images are not in {data}",
-            f"it holds no {listing(unknown)}",
+            f"it does not contain {listing(unknown)}",
             "Give the data set that the split was made from",
         )
     chosen = [cases[name] for name in wanted]
@@ -87,6 +87,62 @@ def read_samples(
         chosen, facts, prints=np.array([fingerprint(image) for image, _ in loaded])
     )
     return [Sample(item, image, mask) for item, (image, mask) in zip(items, loaded, strict=True)]
+
+
+def read_mixture(
+    data: Sequence[str | Path],
+    names: Sequence[str] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> list[Sample]:
+    """Read images of several data sets, named ``<data set>/<image>`` as in `mixture.mix`.
+
+    Args:
+        data: Folders of data sets, or caches, each of another data set.
+        names: Which images, in this order, each with its data set; None for all. Data sets of
+            which none is named are not read.
+        progress: Wraps the cases of each data set while they are read.
+
+    Raises:
+        DataError: A folder that cannot be used, two of the same data set, or an image of a data
+            set that is not given.
+        InputError: An image or mask that cannot be read.
+    """
+    roots = {name_of(dataset_of(root)): root for root in data}
+    if len(roots) < len(data):
+        raise DataError(
+            "the data sets cannot be read together",
+            f"{len(data)} folders hold {len(roots)} data sets ({', '.join(roots)})",
+            "Give each data set once",
+        )
+    wanted: dict[str, list[str] | None] = dict.fromkeys(roots)
+    if names is not None:
+        wanted = {
+            dataset: [local_name(name) for name in names if dataset_of_name(name) == dataset]
+            for dataset in sorted({dataset_of_name(name) for name in names})
+        }
+        if absent := sorted(wanted.keys() - roots.keys()):
+            raise DataError(
+                f"{len(absent)} data sets are missing",
+                f"images of {listing(absent)} were asked for; given are {', '.join(roots)}",
+                "Give their folders too",
+            )
+    found = {
+        qualified(dataset, sample.item.name): _qualify(dataset, sample)
+        for dataset, own in wanted.items()
+        for sample in read_samples(roots[dataset], own, progress=progress)
+    }
+    return list(found.values()) if names is None else [found[name] for name in names]
+
+
+def _qualify(dataset: str, sample: Sample) -> Sample:
+    name = qualified(dataset, sample.item.name)
+    group = qualified(dataset, sample.item.group)
+    return Sample(
+        replace(sample.item, name=name, group=group),
+        replace(sample.image, name=name),
+        sample.truth,
+    )
 
 
 def _from_cache(cache: Cache, names: Sequence[str] | None) -> list[Sample]:

@@ -1,21 +1,24 @@
-"""A split as a value and as a file: three lists of names, and the hash of every image."""
+"""Splits and their files: three lists of names, and the hash of every image."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from suraksha.datasets.hashes import canonical_json, record_sha256
 from suraksha.datasets.names import listing, natural_key
+from suraksha.datasets.records import decode_json, read_capped
 from suraksha.errors import DataError
 from suraksha.files import write_bytes
 
 FORMAT = 1
 PARTS = ("train", "validation", "test")
+REMAKE = "Make the split again with 'suraksha data split'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Split:
         protocol: Name of the protocol that made it.
         parameter: Which of its splits, such as ``"seed=0"``, ``"list=1"`` or ``"fold=0"``.
         train: Names of the training images, natural-sorted.
-        validation: Names of those that may choose an epoch or a threshold; may be empty.
+        validation: Names of those that may be used to choose an epoch or threshold; may be empty.
         test: Names of those that are only scored, natural-sorted; ``community`` keeps its order.
         images: SHA-256 of the pixels of every image of the three parts, by name.
 
@@ -75,7 +78,7 @@ class Split:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the split as JSON, whole or not at all.
+        """Write the split as JSON, atomically.
 
         Raises:
             OSError: A place that cannot be written.
@@ -90,35 +93,45 @@ def unusable(split: Split, why: str) -> DataError:
     )
 
 
+class _SplitFile(msgspec.Struct, forbid_unknown_fields=True):
+    """The content of a split file; the first version named the hashes ``pictures``."""
+
+    format: int
+    sha256: str
+    protocol: str
+    parameter: str
+    train: list[str]
+    validation: list[str]
+    test: list[str]
+    images: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+    pictures: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
+
+
 def load_split(path: str | Path) -> Split:
     """Read a split that ``Split.save`` wrote.
 
     Raises:
-        DataError: A file that cannot be read, is no split, or whose content does not match its
-            hash.
+        DataError: A file that cannot be read, is larger than 64 MiB, is not a split, or whose
+            content does not match its hash.
     """
-    fix = "Make the split again with 'suraksha data split'"
+    path = Path(path)
     try:
-        record = json.loads(Path(path).read_bytes())
-        stated = record.pop("sha256")
-        if record.pop("format") != FORMAT:
-            raise DataError(
-                f"the split {path} has another format", f"this version reads {FORMAT}", fix
-            )
-        parts = {part: tuple(map(str, record.pop(part))) for part in PARTS}
-        hashes = {str(name): str(value) for name, value in record.pop("images").items()}
-        split = Split(
-            protocol=str(record.pop("protocol")),
-            parameter=str(record.pop("parameter")),
-            train=parts["train"],
-            validation=parts["validation"],
-            test=parts["test"],
-            images=hashes,
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        record = decode_json(path, read_capped(path), _SplitFile)
+    except OSError as error:
+        raise DataError(f"the split {path} cannot be read", str(error), REMAKE) from error
+    if record.format != FORMAT:
         raise DataError(
-            f"the split {path} cannot be read", str(error) or "no split", fix
-        ) from error
-    if record or split.sha256 != stated:
-        raise DataError(f"the split {path} was altered", "its content and hash differ", fix)
+            f"the split {path} has format {record.format}", f"this version reads {FORMAT}", REMAKE
+        )
+    hashes = record.images or record.pictures
+    split = Split(
+        protocol=record.protocol,
+        parameter=record.parameter,
+        train=tuple(record.train),
+        validation=tuple(record.validation),
+        test=tuple(record.test),
+        images=hashes or {},
+    )
+    if split.sha256 != record.sha256:
+        raise DataError(f"the split {path} was altered", "its content and hash differ", REMAKE)
     return split

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.datasets.cache import is_cache
-from suraksha.datasets.readers import find_cases, load_case
+from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.samples import Sample, read_samples
 from suraksha.errors import DataError, InputError
 from suraksha.preprocessing import resize_mask

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from suraksha.errors import BundleError, UnknownNameError
 from suraksha.files import write_bytes
-from suraksha.inference.card import Card, read_card
 from suraksha.inference.onnx_model import check_model
+
+if TYPE_CHECKING:
+    from suraksha.inference.card import Card
 
 SUFFIX = ".busi"
 MODEL, CARD, SUMS = "model.onnx", "card.json", "SHA256SUMS"
@@ -146,6 +148,9 @@ def read_bundle(bundle: str | Path | None = None) -> Bundle:
         BundleError: The file is missing, no bundle, damaged, altered, too large or made for another
             version, or its network is refused (`suraksha.inference.onnx_model`).
     """
+    # here, so that the names of the bundles can be listed without numpy and scipy
+    from suraksha.inference.card import read_card
+
     path = find_bundle(bundle)
     try:
         with path.open("rb") as file:

@@ -131,7 +131,7 @@ def fit_bounds(
         values = [one[name] for one in found]
         low, high = min(values), max(values)
         extra = margin * (high - low)
-        least, most = RANGES.get(name, (-math.inf, math.inf))
-        bounds[name] = (round(max(low - extra, least), 6), round(min(high + extra, most), 6))
+        minimum, maximum = RANGES.get(name, (-math.inf, math.inf))
+        bounds[name] = (round(max(low - extra, minimum), 6), round(min(high + extra, maximum), 6))
     low, high = bounds["colour"]
     return {**bounds, "colour": (low, max(MAX_COLOUR, high))}

@@ -165,7 +165,7 @@ def _displayed(pixels: NDArray[Any], header: Dataset, frame: Dataset) -> NDArray
     PS3.3 C.11.1 and C.11.2, with pydicom's functions. The VOI LUT is preferred to the window, the
     first of several is used.
     """
-    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windowing
 
     lut = _lookup_tables(header, frame)
     target = np.uint8 if int(frame.BitsStored) <= 8 else np.uint16

@@ -21,6 +21,7 @@ PROTOCOLS = {
     "paper": "a random split of the lesion images; near-duplicates may be on both sides",
     "community": "published lists of lesion images; near-duplicates may be on both sides",
     "clean": "all images; near-duplicates are on the same side",
+    "hospitals": "several data sets; one is left out, or each has its own test part",
 }
 # keys of `Card.training` -> how they are shown; others follow under their own names
 TRAINING = {

@@ -16,7 +16,7 @@ import tomli_w
 import torch
 from torch import nn
 
-from suraksha.datasets.splits import Split, load_split
+from suraksha.datasets.split_file import Split, load_split
 from suraksha.errors import TrainError
 from suraksha.files import write_text
 from suraksha.networks.zoo import create_model

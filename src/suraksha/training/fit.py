@@ -29,7 +29,8 @@ from suraksha.datasets.loaders import (
     plain_loader,
     training_loader,
 )
-from suraksha.datasets.splits import Split, hold_out, make_split
+from suraksha.datasets.split_file import Split
+from suraksha.datasets.splits import hold_out, make_split
 from suraksha.errors import DataError, TrainError
 from suraksha.evaluation.fit_run import draw_run_fit, fit_run
 from suraksha.evaluation.summaries import read_metrics

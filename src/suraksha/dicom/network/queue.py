@@ -145,10 +145,10 @@ class Queue:
             version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             if version > VERSION:
                 raise _unusable(path, f"it has version {version}, this release reads {VERSION}")
-            self._db.executescript(SCHEMA)
             found = {str(row[1]) for row in self._db.execute("PRAGMA table_info(jobs)")}
-            if missing := REQUIRED_COLUMNS - found:
+            if found and (missing := REQUIRED_COLUMNS - found):
                 raise _unusable(path, f"its columns {', '.join(sorted(missing))} are missing")
+            self._db.executescript(SCHEMA)
             if version < VERSION:
                 self._db.execute(f"PRAGMA user_version={VERSION}")
         except sqlite3.DatabaseError as error:

@@ -21,8 +21,8 @@ from suraksha.errors import UsageError
 from suraksha.inference.segmenter import load_segmenter
 from suraksha.io.dicom import DicomFile
 
-from .make import image, region, us_cine, us_files, us_image
-from .servers import DICOM, NODE, Listening, Orthanc, wait_for
+from ..make import image, region, us_cine, us_files, us_image
+from ..servers import DICOM, NODE, Listening, Orthanc, wait_for
 
 ORTHANC = Peer("ORTHANC", "127.0.0.1", DICOM)
 AT_ORTHANC = f"ORTHANC@127.0.0.1:{DICOM}"
@@ -34,7 +34,7 @@ def segment():
 
 
 def storescu(*paths, words=()):
-    """DCMTK's sender; -R proposes what is needed alone. -xy has it offer lossy JPEG too."""
+    """Send with DCMTK; -R proposes only the needed contexts, -xy also lossy JPEG."""
     done = subprocess.run(
         ["storescu", "-R", *words, "-aec", "SURAKSHA", "127.0.0.1", str(NODE), *map(str, paths)],
         capture_output=True,
@@ -93,7 +93,7 @@ def close(found, expected):
     return True
 
 
-def test_images_sent_by_dcmtk_come_back_as_seg_and_sr(orthanc, tmp_path, segment):
+def test_images_sent_by_dcmtk_are_answered_with_seg_and_sr(orthanc, tmp_path, segment):
     sent = images(tmp_path / "in")
     log = tmp_path / "node.log"
     with Listening("listen", "--spool", tmp_path / "spool", "--to", AT_ORTHANC, log=log) as node:
@@ -123,13 +123,13 @@ def test_images_sent_by_dcmtk_come_back_as_seg_and_sr(orthanc, tmp_path, segment
                 assert np.array_equal(found.pixel_array, expected.pixel_array)
                 assert found.pixel_array.any()
     assert there == {}
-    told = log.read_text()
-    assert "Phantom" not in told
-    assert "SYN-0001" not in told
-    assert "one.dcm" not in told
+    text = log.read_text()
+    assert "Phantom" not in text
+    assert "SYN-0001" not in text
+    assert "one.dcm" not in text
 
 
-def test_a_peer_that_was_away_gets_everything_once_it_is_back(orthanc, tmp_path):
+def test_an_unreachable_peer_receives_all_results_when_it_is_back(orthanc, tmp_path):
     orthanc.stop()
     sent = us_files(tmp_path / "in", 4)
     log = tmp_path / "node.log"
@@ -141,7 +141,7 @@ def test_a_peer_that_was_away_gets_everything_once_it_is_back(orthanc, tmp_path)
         node.start()
         orthanc.start()
         wait_for(lambda: confirmed(node) == 4, 60, "results of four images")
-        assert storescu(*sent)[0] == 0  # all is known
+        assert storescu(*sent)[0] == 0  # all are known
         assert node.stop() == 0
     assert len(orthanc.stored("SR")) == 4
     assert len(orthanc.stored("SEG")) == 3
@@ -166,7 +166,7 @@ def test_objects_are_sent_and_confirmed(orthanc, tmp_path, how):
     assert len(orthanc.stored("US")) == 2
 
 
-def test_storage_commitment_of_orthanc_arrives_at_the_node(orthanc, tmp_path):
+def test_a_storage_commitment_report_of_orthanc_arrives(orthanc, tmp_path):
     silence_loggers()
     commitments = Commitments()
     inbox = AE(ae_title="SURAKSHA")
@@ -188,35 +188,35 @@ def test_storage_commitment_of_orthanc_arrives_at_the_node(orthanc, tmp_path):
         server.shutdown()
 
 
-def test_without_a_report_the_peer_is_asked(orthanc, tmp_path):
+def test_without_a_commitment_report_the_peer_is_queried(orthanc, tmp_path):
     silence_loggers()
-    paths = sendable(tmp_path)  # nobody listens where Orthanc would report to
-    destination = DicomDestination(ORTHANC, SendOptions(confirm="auto", commitment_s=0.5))
+    paths = sendable(tmp_path)  # nothing listens where Orthanc reports to
+    destination = DicomDestination(ORTHANC, SendOptions(confirm="auto", commitment_timeout_s=0.5))
     destination.send(paths)
     sent = [reference(path) for path in paths]
     assert destination.confirm(sent) == {one.instance for one in sent}
-    strict = DicomDestination(ORTHANC, SendOptions(confirm="commitment", commitment_s=0.5))
+    strict = DicomDestination(ORTHANC, SendOptions(confirm="commitment", commitment_timeout_s=0.5))
     with pytest.raises(PeerError, match="commitment"):
         strict.confirm(sent)
 
 
 # pynetdicom leaves a socket that did not connect to the garbage collector
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_a_peer_that_is_not_there_or_another_one(own_network, tmp_path):
+def test_an_unreachable_peer_and_a_wrong_title_are_reported(own_network, tmp_path):
     silence_loggers()
     paths = sendable(tmp_path)
-    with pytest.raises(PeerError, match="nobody"):
+    with pytest.raises(PeerError, match="connection refused or timed out"):
         DicomDestination(Peer("ANY", "127.0.0.1", 4), SendOptions(timeout_s=2)).send(paths)
-    with Orthanc(tmp_path / "orthanc"), pytest.raises(PeerError, match="refused"):
+    with Orthanc(tmp_path / "orthanc"), pytest.raises(PeerError, match="rejected"):
         DicomDestination(Peer("WRONG", "127.0.0.1", DICOM), SendOptions()).send(paths)
     gc.collect()
 
 
 @pytest.fixture
-def fussy():
-    """A peer whose answers a test chooses."""
+def scripted_peer():
+    """A peer whose answers are chosen by the test."""
     answers = []
-    entity = AE(ae_title="FUSSY")
+    entity = AE(ae_title="SCRIPTED")
     entity.supported_contexts = AllStoragePresentationContexts
     entity.add_supported_context(Verification)
 
@@ -229,13 +229,13 @@ def fussy():
     server = entity.start_server(
         ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, answer)]
     )
-    yield Peer("FUSSY", "127.0.0.1", server.server_address[1]), answers
+    yield Peer("SCRIPTED", "127.0.0.1", server.server_address[1]), answers
     server.shutdown()
 
 
-def test_each_answer_of_a_peer_is_told(fussy, tmp_path):
+def test_the_status_of_each_object_is_reported(scripted_peer, tmp_path):
     silence_loggers()
-    peer, answers = fussy
+    peer, answers = scripted_peer
     paths = us_files(tmp_path, 3)
     answers += [0xA700, 0xB000, 0x0000]
     problems = DicomDestination(peer, SendOptions()).send(paths)
@@ -252,17 +252,17 @@ def test_each_answer_of_a_peer_is_told(fussy, tmp_path):
     "text",
     ["", "ORTHANC", "ORTHANC@host", "@host:1", "A@h:0", "A@h:99999", "TOO-LONG-A-TITLE-X@h:1"],
 )
-def test_addresses_that_cannot_be(text):
+def test_invalid_addresses_are_refused(text):
     with pytest.raises(UsageError):
         Peer.parse(text)
 
 
-def test_addresses():
+def test_addresses_are_parsed():
     assert Peer.parse("ORTHANC@10.0.0.1:4242") == Peer("ORTHANC", "10.0.0.1", 4242)
     assert Peer.parse("MY PACS@[::1]:104") == Peer("MY PACS", "::1", 104)
 
 
-def test_reports_of_strangers_are_not_heard():
+def test_commitment_reports_without_a_request_are_rejected():
     from types import SimpleNamespace
 
     from pydicom.dataset import Dataset

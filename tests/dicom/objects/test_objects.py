@@ -1,4 +1,4 @@
-"""SEG, SR, overlay and RTSTRUCT of real results, read back and looked at by dciodvfy."""
+"""SEG, SR, overlay and RTSTRUCT of real results, read back and validated by dciodvfy."""
 
 import io
 import shutil
@@ -16,7 +16,7 @@ from suraksha import load_segmenter, read_image
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.dicom.objects.results import MAKERS, object_bytes, result_objects, write_seg, write_sr
 from suraksha.dicom.objects.rtstruct import in_patient
-from suraksha.dicom.objects.seg import labels
+from suraksha.dicom.objects.seg import label_map
 from suraksha.dicom.objects.source import source_of
 from suraksha.dicom.objects.sr import polyline
 from suraksha.errors import InputError
@@ -45,7 +45,7 @@ def dciodvfy(debian_tools):
 
 @pytest.fixture
 def us(make_dicom, tmp_path):
-    """Write an image with a lesion: (its path, what was written)."""
+    """Writes an image with a lesion: (path, dataset)."""
 
     def write(name="us.dcm", **options):
         path = tmp_path / name
@@ -57,7 +57,7 @@ def us(make_dicom, tmp_path):
 
 @pytest.fixture
 def result_of(segment):
-    """A result with the truth of the phantom for a mask, so that there is a lesion for sure."""
+    """A result whose mask is the phantom's ground truth, so that it has a lesion."""
 
     def make(path, number=0, frame=0):
         image = read_image(path, frame=frame)
@@ -79,7 +79,7 @@ def conforms(content, tmp_path, dciodvfy):
 
 @pytest.mark.parametrize("kind", ["SEG", "SR", "SC"])
 @pytest.mark.parametrize("source", ["grey", "rgb", "cine", "plain", "sided"])
-def test_objects_conform_and_keep_the_study(
+def test_objects_conform_and_belong_to_the_study(
     us, result_of, make_dicom, tmp_path, dciodvfy, kind, source
 ):
     options = {
@@ -117,7 +117,7 @@ def test_seg_pixels_equal_the_mask(us, result_of, tmp_path, dciodvfy):
     assert [float(v) for v in spacing] == pytest.approx([0.2, 0.2])
 
 
-def test_each_lesion_is_a_segment_of_its_own(us, segment, tmp_path, dciodvfy):
+def test_each_lesion_is_a_segment(us, segment, tmp_path, dciodvfy):
     path, _ = us()
     image = read_image(path)
     mask = np.zeros(image.shape, bool)
@@ -130,7 +130,7 @@ def test_each_lesion_is_a_segment_of_its_own(us, segment, tmp_path, dciodvfy):
     assert seg.number_of_segments == 2
     assert [int(plane.sum()) for plane in pixels] == [30 * 70, 40 * 40]
     assert pixels[0][100, 150] == 1
-    assert np.array_equal(np.unique(labels(result)), [0, 1, 2])
+    assert np.array_equal(np.unique(label_map(result)), [0, 1, 2])
     report = hd.sr.srread(io.BytesIO(object_bytes(result, "SR")))
     groups = report.content.get_planar_roi_measurement_groups()
     assert [str(g.tracking_uid) for g in groups] == [
@@ -138,7 +138,7 @@ def test_each_lesion_is_a_segment_of_its_own(us, segment, tmp_path, dciodvfy):
     ]
 
 
-def test_sr_figures_equal_those_of_the_result(us, result_of, segment):
+def test_sr_measurements_equal_those_of_the_result(us, result_of, segment):
     path, _ = us(number=1)
     image = read_image(path)
     found = segment(image)
@@ -147,9 +147,9 @@ def test_sr_figures_equal_those_of_the_result(us, result_of, segment):
     result = replace(found, mask=mask, lesions=lesions)
     report = hd.sr.srread(io.BytesIO(object_bytes(result, "SR")))
     group = report.content.get_planar_roi_measurement_groups()[0]
-    told = {m.name.meaning: (m.value, m.unit.value) for m in group.get_measurements()}
+    measured = {m.name.meaning: (m.value, m.unit.value) for m in group.get_measurements()}
     lesion = lesions[0]
-    assert told == {
+    assert measured == {
         "Long Axis": (pytest.approx(lesion.long_axis_mm), "mm"),
         "Perpendicular Axis": (pytest.approx(lesion.short_axis_mm), "mm"),
         "Perimeter": (pytest.approx(lesion.perimeter_mm), "mm"),
@@ -163,13 +163,12 @@ def test_sr_figures_equal_those_of_the_result(us, result_of, segment):
     x, y = corners[:-1].T.astype(float)
     area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
     assert area == pytest.approx(lesion.area_px, rel=0.02)
-    assert (report.CompletionFlag, report.PreliminaryFlag, report.VerificationFlag) == (
-        *("COMPLETE", "PRELIMINARY"),
-        "UNVERIFIED",
-    )
+    assert report.CompletionFlag == "COMPLETE"
+    assert report.PreliminaryFlag == "PRELIMINARY"
+    assert report.VerificationFlag == "UNVERIFIED"
 
 
-def test_without_a_known_pixel_size_figures_are_in_pixels(us, result_of):
+def test_without_a_pixel_size_measurements_are_in_pixels(us, result_of):
     path, _ = us(regions=())
     result = result_of(path)
     report = hd.sr.srread(io.BytesIO(object_bytes(result, "SR")))
@@ -179,7 +178,9 @@ def test_without_a_known_pixel_size_figures_are_in_pixels(us, result_of):
     assert "PixelMeasuresSequence" not in seg.SharedFunctionalGroupsSequence[0]
 
 
-def test_no_lesion_gives_a_report_that_says_so_and_no_seg(us, segment, tmp_path, dciodvfy):
+def test_without_a_lesion_the_report_states_absent_and_there_is_no_seg(
+    us, segment, tmp_path, dciodvfy
+):
     path, _ = us()
     found = segment(read_image(path))
     result = replace(found, mask=np.zeros_like(found.mask), lesions=())
@@ -190,7 +191,7 @@ def test_no_lesion_gives_a_report_that_says_so_and_no_seg(us, segment, tmp_path,
         object_bytes(result, "SEG")
 
 
-def test_the_same_result_gives_the_same_uids_and_a_correction_others(us, result_of):
+def test_uids_depend_on_the_result_and_on_the_correction(us, result_of):
     path, _ = us()
     result = result_of(path)
     uids = [
@@ -206,7 +207,7 @@ def test_the_same_result_gives_the_same_uids_and_a_correction_others(us, result_
     assert all(len(uid) <= 64 for uid in uids)
 
 
-def test_another_answer_about_the_image_is_another_object(us, result_of, segment):
+def test_another_result_of_the_image_is_another_object(us, result_of, segment):
     path, _ = us()
     uids = []
     for mm in (None, 0.1, 0.3):
@@ -220,14 +221,14 @@ def test_another_answer_about_the_image_is_another_object(us, result_of, segment
 
 
 ODD_HEADERS = {
-    "one frame of a class of one": {"NumberOfFrames": 1},
-    "retired class": {"sop_class": "1.2.840.10008.5.1.4.1.1.6"},
+    "a number of frames in a single-frame class": {"NumberOfFrames": 1},
+    "a retired class": {"sop_class": "1.2.840.10008.5.1.4.1.1.6"},
     "a year for a birth date": {"PatientBirthDate": "1970"},
     "an impossible birth date": {"PatientBirthDate": "19700000"},
     "a date with dots": {"StudyDate": "2026.01.02"},
     "a time with colons": {"StudyTime": "10:15:30"},
-    "another sex": {"PatientSex": "W"},
-    "default characters by no name": {
+    "an invalid sex": {"PatientSex": "W"},
+    "an unnamed default character set": {
         "SpecificCharacterSet": ["", "ISO 2022 IR 87"],
         "PatientName": "Yamada^Tarou=\u5c71\u7530^\u592a\u90ce",
     },
@@ -237,7 +238,7 @@ ODD_HEADERS = {
 @pytest.mark.parametrize("kind", ["SEG", "SR", "SC"])
 @pytest.mark.parametrize("odd", ODD_HEADERS)
 @pytest.mark.filterwarnings("ignore:Invalid value")
-def test_what_scanners_get_wrong_stops_no_object(us, result_of, tmp_path, dciodvfy, odd, kind):
+def test_invalid_headers_of_scanners_are_sanitized(us, result_of, tmp_path, dciodvfy, odd, kind):
     with disable_value_validation():
         path, given = us(**ODD_HEADERS[odd])
     made = conforms(object_bytes(result_of(path), kind), tmp_path, dciodvfy)
@@ -245,40 +246,40 @@ def test_what_scanners_get_wrong_stops_no_object(us, result_of, tmp_path, dciodv
     assert made.PatientID == given.PatientID
     classes = {str(e.value) for e in made.iterall() if e.keyword == "ReferencedSOPClassUID"}
     assert str(given.SOPClassUID) in classes
-    told = {"StudyDate": "20260102", "StudyTime": "101530"}
+    expected = {"StudyDate": "20260102", "StudyTime": "101530"}
     for name in ("PatientBirthDate", "StudyDate", "StudyTime", "PatientSex"):
         if name in ODD_HEADERS[odd]:
-            assert str(made[name].value or "") == told.get(name, "")
+            assert str(made[name].value or "") == expected.get(name, "")
 
 
-def test_a_writers_own_error_quotes_no_patient(us, result_of, monkeypatch):
+def test_an_error_of_a_writer_does_not_quote_the_header(us, result_of, monkeypatch):
     path, given = us()
 
     def fail(source):
         raise ValueError(f"odd: {source.header.PatientName}")
 
     monkeypatch.setitem(MAKERS, "SR", fail)
-    with pytest.raises(InputError, match="cannot be told in one") as caught:
+    with pytest.raises(InputError, match="invalid header element") as caught:
         object_bytes(result_of(path), "SR")
     assert str(given.PatientName) not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_a_corrected_report_says_so_and_asks_for_no_review(us, result_of, tmp_path, dciodvfy):
+def test_a_corrected_report_states_the_correction_and_no_review(us, result_of, tmp_path, dciodvfy):
     path, _ = us()
     result = result_of(path)
     bare, drawn = (
         conforms(object_bytes(result, "SR", corrected=corrected), tmp_path, dciodvfy)
         for corrected in (False, True)
     )
-    told, changed = ({str(e.value) for e in d.iterall()} for d in (bare, drawn))
-    assert "Needs review" in told
-    assert "mask corrected by a person" not in told
+    automatic, changed = ({str(e.value) for e in d.iterall()} for d in (bare, drawn))
+    assert "Needs review" in automatic
+    assert "Mask corrected by a person" not in automatic
     assert "Needs review" not in changed
-    assert "mask corrected by a person" in changed
+    assert "Mask corrected by a person" in changed
 
 
-def test_a_cine_is_told_by_the_frame_of_its_largest_lesion(make_dicom, tmp_path, segment):
+def test_a_cine_is_reported_by_the_frame_with_the_largest_lesion(make_dicom, tmp_path, segment):
     path = tmp_path / "clip.dcm"
     make_dicom.us_cine(path, frames=4)
     areas = [max((x.area_px for x in segment(i).lesions), default=0) for i in DicomFile(path)]
@@ -294,7 +295,7 @@ def test_a_cine_is_told_by_the_frame_of_its_largest_lesion(make_dicom, tmp_path,
     assert int(pixel_array(seg).sum()) >= max(areas)
 
 
-def test_contours_lie_in_the_patient(us, result_of, tmp_path, dciodvfy):
+def test_contours_are_in_patient_coordinates(us, result_of, tmp_path, dciodvfy):
     path, _ = us(regions=(), **PLACE)
     result = result_of(path)
     made = conforms(object_bytes(result, "RTSTRUCT"), tmp_path, dciodvfy)
@@ -314,18 +315,18 @@ def test_contours_lie_in_the_patient(us, result_of, tmp_path, dciodvfy):
     assert np.allclose(in_patient(source, np.array([[0.5, 0.5]] * 4)), [10, -20, 30])
 
 
-def test_without_a_frame_of_reference_there_are_no_contours_for_planning(us, result_of):
+def test_without_a_frame_of_reference_rtstruct_is_refused(us, result_of):
     path, _ = us()
-    with pytest.raises(InputError, match=r"where it lies in the patient is not known"):
+    with pytest.raises(InputError, match=r"position in the patient is unknown"):
         object_bytes(result_of(path), "RTSTRUCT")
 
 
-def test_a_image_that_is_no_dicom_has_no_study_to_go_into(segment):
-    with pytest.raises(InputError, match=r"did not come from a DICOM file"):
+def test_an_image_that_was_not_read_from_dicom_is_refused(segment):
+    with pytest.raises(InputError, match=r"not read from a DICOM file"):
         object_bytes(segment(sample_phantom(1, 1).image), "SEG")
 
 
-def test_objects_are_written_whole(us, result_of, tmp_path):
+def test_seg_and_sr_files_are_written(us, result_of, tmp_path):
     path, _ = us()
     result = result_of(path)
     write_seg(result, tmp_path / "out" / "seg.dcm")
@@ -333,7 +334,7 @@ def test_objects_are_written_whole(us, result_of, tmp_path):
     assert {dcmread(p).Modality for p in (tmp_path / "out").iterdir()} == {"SEG", "SR"}
 
 
-def test_a_long_contour_is_thinned_to_what_a_value_holds():
+def test_a_long_contour_is_thinned_to_the_maximum_length_of_a_value():
     angles = np.linspace(0, 2 * np.pi, 30_001)
     contour = np.stack([np.sin(angles), np.cos(angles)], axis=1) * 1000
     contour[-1] = contour[0]

@@ -1,4 +1,4 @@
-"""Copies that name nobody: metadata by PS3.15, pixels by region, references intact."""
+"""De-identified copies: metadata by PS3.15, pixels by region, references intact."""
 
 import json
 import subprocess
@@ -19,23 +19,32 @@ from suraksha.dicom.deidentify.anonymize import anonymize
 from suraksha.dicom.deidentify.profile import Pseudonyms, actions
 from suraksha.errors import InputError
 
-from .make import NAME, PATIENT_ID, image, region, us_cine, us_image
+from ..make import NAME, PATIENT_ID, image, region, us_cine, us_image
 
 SECRET = Pseudonyms(b"a secret of tests that is long enough")
 SCAN = [region(30, 10, 199, 239)]
-# what must not be found anywhere in a copy
-MARKS = (
-    *("Phantom^Synthetic", PATIENT_ID, "ZZNAME", "ZZTEXT", "19700101", "20260102", "101500"),
-    *("ZZDEVICE", "ZZPRIVATE", "1.2.826.0.1.3680043.8.498.77", "1.2.826.0.1.3680043.8.498.5"),
+# what must not occur anywhere in a copy
+IDENTIFYING = (
+    "Phantom^Synthetic",
+    PATIENT_ID,
+    "ZZNAME",
+    "ZZTEXT",
+    "19700101",
+    "20260102",
+    "101500",
+    "ZZDEVICE",
+    "ZZPRIVATE",
+    "1.2.826.0.1.3680043.8.498.77",
+    "1.2.826.0.1.3680043.8.498.5",
 )
 
 
-def test_regions_that_leave_nothing_out_certify_nothing(tmp_path):
+def test_regions_that_cover_the_image_do_not_certify_clean_pixels(tmp_path):
     pixels = image(banner=40)
     us_image(tmp_path / "a.dcm", pixels=pixels, regions=[region(0, 0, 239, 249)])
     with pytest.raises(InputError, match="regions cover all of it"):
-        anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
-    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_images=True)
+        anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET, whole_images=True)
     header = dcmread(made.path)
     assert not made.blanked
     assert header.BurnedInAnnotation == "YES"
@@ -44,7 +53,7 @@ def test_regions_that_leave_nothing_out_certify_nothing(tmp_path):
 
 
 def with_everything(path, **more):
-    """An image that names its patient wherever it can."""
+    """An image with identifying data in many elements."""
     other = Dataset()
     other.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.6.1"
     other.ReferencedSOPInstanceUID = "1.2.826.0.1.3680043.8.498.77"
@@ -77,16 +86,16 @@ def with_everything(path, **more):
     return us_image(path, **({"regions": SCAN, "study": "s"} | elements | more))
 
 
-def test_a_copy_names_nobody(tmp_path):
+def test_a_copy_contains_no_identifying_data(tmp_path):
     data = with_everything(tmp_path / "a.dcm")
     data.private_block(0x0029, "ZZPRIVATE", create=True).add_new(1, "LO", "ZZPRIVATE")
     data.add_new(0x60003000, "OW", b"ZZTEXT")
     data.add_new(0x00091001, "UN", b"ZZTEXT")
     data.save_as(tmp_path / "a.dcm")
-    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET)
     content = made.path.read_bytes()
     uids = (data.SOPInstanceUID, data.SeriesInstanceUID, data.StudyInstanceUID)
-    assert [mark for mark in (*MARKS, *uids) if mark.encode() in content] == []
+    assert [text for text in (*IDENTIFYING, *uids) if text.encode() in content] == []
     copy = dcmread(made.path)
     assert content[:128] == bytes(128)
     assert made.path.stem == copy.SOPInstanceUID == copy.file_meta.MediaStorageSOPInstanceUID
@@ -109,7 +118,7 @@ def test_references_between_files_of_a_study_stay_intact(tmp_path):
     item.ReferencedSOPInstanceUID = first.SOPInstanceUID
     with_everything(tmp_path / "2.dcm", number=2, ReferencedImageSequence=[item])
     a, b = (
-        dcmread(anonymize(tmp_path / name, tmp_path / "out", names=SECRET).path)
+        dcmread(anonymize(tmp_path / name, tmp_path / "out", pseudonyms=SECRET).path)
         for name in ("1.dcm", "2.dcm")
     )
     assert b.ReferencedImageSequence[0].ReferencedSOPInstanceUID == a.SOPInstanceUID
@@ -120,7 +129,7 @@ def test_references_between_files_of_a_study_stay_intact(tmp_path):
     assert a.StudyInstanceUID.startswith("2.25.")
     assert len(a.StudyInstanceUID) <= 64
     other = Pseudonyms(b"another secret")
-    again = dcmread(anonymize(tmp_path / "1.dcm", tmp_path / "other", names=other).path)
+    again = dcmread(anonymize(tmp_path / "1.dcm", tmp_path / "other", pseudonyms=other).path)
     assert again.StudyInstanceUID != a.StudyInstanceUID
     assert again.PatientID != a.PatientID
 
@@ -135,11 +144,11 @@ def test_references_between_files_of_a_study_stay_intact(tmp_path):
         (JPEGBaseline8Bit, True, False),
     ],
 )
-def test_pixels_outside_the_regions_are_black_to_the_last_row(tmp_path, syntax, rgb, exact):
+def test_pixels_outside_the_regions_are_black(tmp_path, syntax, rgb, exact):
     pixels = np.maximum(image(0, rgb=rgb), 1)
     more = {"syntax": syntax} if syntax else {}
     us_image(tmp_path / "a.dcm", pixels=pixels, regions=SCAN, **more)
-    copy = dcmread(anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET).path)
+    copy = dcmread(anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET).path)
     assert copy.file_meta.TransferSyntaxUID.name == "Explicit VR Little Endian"
     found = copy.pixel_array
     inside = np.zeros(pixels.shape[:2], bool)
@@ -149,21 +158,21 @@ def test_pixels_outside_the_regions_are_black_to_the_last_row(tmp_path, syntax, 
     assert difference.max() == 0 if exact else difference.mean() < 12
 
 
-def test_every_frame_of_a_cine_is_cut(tmp_path):
+def test_every_frame_of_a_cine_is_blanked(tmp_path):
     us_cine(tmp_path / "c.dcm", frames=3, regions=SCAN)
-    made = anonymize(tmp_path / "c.dcm", tmp_path / "out", names=SECRET)
+    made = anonymize(tmp_path / "c.dcm", tmp_path / "out", pseudonyms=SECRET)
     found = dcmread(made.path).pixel_array
     assert (made.frames, found.shape) == (3, (3, 200, 250))
     assert not found[:, :30].any()
     assert all(frame[30:].any() for frame in found)
 
 
-def test_without_regions_it_is_refused_unless_asked_for(tmp_path):
+def test_an_image_without_regions_is_refused_without_the_option(tmp_path):
     us_image(tmp_path / "a.dcm")
     with pytest.raises(InputError, match="--whole-images"):
-        anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET)
+        anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET)
     assert not (tmp_path / "out").exists()
-    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", names=SECRET, whole_images=True)
+    made = anonymize(tmp_path / "a.dcm", tmp_path / "out", pseudonyms=SECRET, whole_images=True)
     copy = dcmread(made.path)
     assert not made.blanked
     assert copy.BurnedInAnnotation == "YES"
@@ -176,14 +185,14 @@ def test_copies_conform(debian_tools, tmp_path):
     us_cine(tmp_path / "2.dcm", regions=SCAN, syntax=RLELossless)
     us_image(tmp_path / "3.dcm", regions=SCAN, sop_class=SecondaryCaptureImageStorage)
     for path in sorted(tmp_path.glob("*.dcm")):
-        copy = anonymize(path, tmp_path / "out", names=SECRET).path
+        copy = anonymize(path, tmp_path / "out", pseudonyms=SECRET).path
         done = subprocess.run(
             ["dciodvfy", "-new", copy], capture_output=True, text=True, check=False, timeout=20
         )
         assert done.returncode == 0, done.stderr
 
 
-def test_the_table_is_that_of_the_standard():
+def test_the_table_has_the_actions_of_the_standard():
     table = actions()
     assert len(table) > 600
     assert set(table.values()) <= {"X", "Z", "D", "U", "U*"}
@@ -191,7 +200,7 @@ def test_the_table_is_that_of_the_standard():
     assert {tag: table[tag] for tag in known} == known
 
 
-def test_the_program_keeps_a_secret_of_its_own(tmp_path, capsys):
+def test_the_command_creates_and_uses_a_secret(tmp_path, capsys):
     folder, secret = tmp_path / "in", tmp_path / "secret"
     folder.mkdir()
     us_image(folder / "a.dcm", regions=SCAN)
@@ -210,7 +219,7 @@ def test_the_program_keeps_a_secret_of_its_own(tmp_path, capsys):
     assert NAME not in capsys.readouterr().out
 
 
-def test_a_secret_that_is_none_is_refused(tmp_path, capsys):
+def test_a_short_secret_is_refused(tmp_path, capsys):
     us_image(tmp_path / "a.dcm", regions=SCAN)
     (tmp_path / "secret").write_text("short")
     words = ["dicom", "anonymize", str(tmp_path / "a.dcm"), "--out", str(tmp_path / "out")]

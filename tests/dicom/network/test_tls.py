@@ -1,4 +1,4 @@
-"""Associations over TLS: encrypted, mutual where a CA is given, and never in the way of others."""
+"""Associations over TLS: mutual if a CA is given; slow handshakes do not block others."""
 
 import gc
 import shutil
@@ -9,17 +9,17 @@ import time
 import pytest
 
 from suraksha.dicom.network.commitment import Commitments
-from suraksha.dicom.network.limits import NetworkLimits
 from suraksha.dicom.network.logs import silence_loggers
 from suraksha.dicom.network.peer import Peer, PeerError
 from suraksha.dicom.network.queue import Queue
 from suraksha.dicom.network.scp import ScpOptions, StorageScp
 from suraksha.dicom.network.scu import DicomDestination, SendOptions
+from suraksha.dicom.network.server import NetworkLimits
 from suraksha.dicom.network.spool import Spool
 from suraksha.dicom.network.tls import Tls
 from suraksha.errors import UsageError
 
-from .make import us_files
+from ..make import us_files
 
 if shutil.which("openssl") is None:
     pytest.skip("openssl makes the certificates", allow_module_level=True)
@@ -32,7 +32,7 @@ def openssl(*words, folder):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    """A CA, a node and a scanner that it vouches for, and a stranger that vouches for itself."""
+    """A CA, certificates of a node and a scanner, and a self-signed one of a stranger."""
     folder = tmp_path_factory.mktemp("tls")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     for name in ("ca", "stranger"):
@@ -49,8 +49,11 @@ def certificates(tmp_path_factory):
 
 
 def files(folder, name, *, authority="ca"):
-    ours = (folder / f"{name}.pem", folder / f"{name}.key") if name else (None, None)
-    return Tls(*ours, folder / f"{authority}.pem" if authority else None)
+    return Tls(
+        certificate=folder / f"{name}.pem" if name else None,
+        key=folder / f"{name}.key" if name else None,
+        ca=folder / f"{authority}.pem" if authority else None,
+    )
 
 
 @pytest.fixture
@@ -58,14 +61,16 @@ def node(certificates, tmp_path):
     silence_loggers()
     spool, queue = Spool(tmp_path / "spool"), Queue(tmp_path / "spool")
     options = ScpOptions(
-        port=0, tls=files(certificates, "node"), bounds=NetworkLimits(associations=4, pdu_s=3)
+        port=0,
+        tls=files(certificates, "node"),
+        limits=NetworkLimits(max_associations=4, pdu_timeout_s=3),
     )
     made = StorageScp(spool, queue, options=options, commitments=Commitments())
     made.start()
     yield made
     made.stop()
     queue.close()
-    gc.collect()  # sockets of refused handshakes, which pynetdicom does not close
+    gc.collect()  # sockets of failed handshakes, which pynetdicom does not close
 
 
 def send(node, paths, tls):
@@ -73,7 +78,7 @@ def send(node, paths, tls):
     return DicomDestination(peer, SendOptions(tls=tls, timeout_s=5)).send(paths)
 
 
-def test_who_shows_a_certificate_of_the_ca_can_send(node, certificates, tmp_path):
+def test_a_client_with_a_certificate_of_the_ca_can_send(node, certificates, tmp_path):
     paths = us_files(tmp_path / "in", 2)
     assert send(node, paths, files(certificates, "scanner")) == dict.fromkeys(paths, "")
     assert node.counts()["stored"] == 2
@@ -82,7 +87,7 @@ def test_who_shows_a_certificate_of_the_ca_can_send(node, certificates, tmp_path
 @pytest.mark.parametrize(
     ("name", "authority"), [("", "ca"), ("stranger", "ca"), ("scanner", "stranger"), ("", "")]
 )
-def test_others_cannot(node, certificates, tmp_path, name, authority):
+def test_other_clients_cannot_send(node, certificates, tmp_path, name, authority):
     paths = us_files(tmp_path / "in", 1)
     with pytest.raises(PeerError):
         send(node, paths, files(certificates, name, authority=authority))
@@ -90,29 +95,29 @@ def test_others_cannot(node, certificates, tmp_path, name, authority):
     assert send(node, paths, files(certificates, "scanner")) == {paths[0]: ""}
 
 
-def test_handshakes_that_never_end_hold_up_nobody(node, certificates, tmp_path):
+def test_incomplete_handshakes_do_not_block_others(node, certificates, tmp_path):
     wires = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(5)]
-    wires[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of a hello
+    wires[0].sendall(b"\x16\x03\x01\x02\x00\x01")  # the start of a ClientHello
     begun = time.monotonic()
     paths = us_files(tmp_path / "in", 1)
     assert send(node, paths, files(certificates, "scanner")) == {paths[0]: ""}
-    assert time.monotonic() - begun < 2.5  # before the others' time is over
+    assert time.monotonic() - begun < 2.5  # before the timeout of the others
     for wire in wires:
         wire.close()
 
 
-@pytest.mark.parametrize("broken", ["missing", "no PEM", "another key"])
-def test_files_that_cannot_be_used_are_told(certificates, tmp_path, broken):
+@pytest.mark.parametrize("broken", ["missing", "not PEM", "another key"])
+def test_unusable_files_are_reported(certificates, tmp_path, broken):
     bad = tmp_path / "bad.pem"
-    if broken == "no PEM":
+    if broken == "not PEM":
         bad.write_text("nothing")
     key = certificates / "scanner.key"
     certificate = certificates / "node.pem" if broken == "another key" else bad
-    with pytest.raises(UsageError, match="TLS cannot be set up"):
+    with pytest.raises(UsageError, match="TLS cannot be configured"):
         Tls(certificate, key).server()
 
 
-def test_half_of_the_files_is_refused(certificates):
+def test_incomplete_files_are_refused(certificates):
     with pytest.raises(UsageError):
         Tls(certificate=certificates / "node.pem")
     with pytest.raises(UsageError, match="CA alone"):
