@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from suraksha.cli.app import main
 from suraksha.cli.train import add_train, configured
 from suraksha.datasets.phantom import sample_phantom
-from suraksha.datasets.splits import load_split
+from suraksha.datasets.split_file import load_split
 from suraksha.inference.bundle import read_bundle
 from suraksha.runs.folder import open_run
 
