@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import ast
 import importlib.util
 import os
 from collections import Counter
@@ -36,9 +37,52 @@ def pytest_configure(config):
     )
 
 
+# The run side is tested without torch too (`make test-run-side`). There, test files that import
+# the build side or a package that is not installed are left out and counted in the summary.
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+BUILD_SIDE = {"training", "networks", "evaluation", "experiments", "paper", "runs"}
+
+
+def _imports(path: Path) -> set[str]:
+    """What a test file, and those beside it that it imports, import when they are loaded."""
+    found: set[str] = set()
+    waiting = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found |= _imports(path.with_name(f"{node.module}.py"))
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def _needs_the_build_side(name: str) -> bool:
+    package, _, rest = name.partition(".")
+    if package == "suraksha":
+        return rest.partition(".")[0] in BUILD_SIDE
+    return importlib.util.find_spec(package) is None
+
+
+LEFT_OUT = [
+    path
+    for path in sorted(Path(__file__).parent.rglob("test_*.py"))
+    if not HAS_TORCH and any(map(_needs_the_build_side, _imports(path)))
+]
+
+
+def pytest_ignore_collect(collection_path):
+    return True if collection_path in LEFT_OUT else None
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
         wanted = [name for mark in item.iter_markers("realdata") for name in mark.args]
+        if not HAS_TORCH and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="torch is not installed"))
         if item.get_closest_marker("busi"):
             wanted.append("busi")
         for name in wanted:
@@ -55,6 +99,9 @@ def pytest_terminal_summary(terminalreporter):
     )
     for reason, count in reasons.items():
         terminalreporter.write_sep("=", f"{count} tests LEFT OUT: {reason}", bold=True)
+    if LEFT_OUT:
+        text = f"{len(LEFT_OUT)} test files LEFT OUT: they need the build side"
+        terminalreporter.write_sep("=", text, bold=True)
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +147,7 @@ def phantom_cache(phantom_root, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_config():
     """A recipe that trains in seconds."""
+    pytest.importorskip("torch", reason="torch is not installed")
     from suraksha.runs.config import config_from_dict
 
     return config_from_dict(

@@ -71,7 +71,7 @@ def test_spacing_of_square_pixels(mm):
 
 @pytest.mark.parametrize("wrong", [0.0, -0.1, 0.99e-4, 10.1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["row_mm", "col_mm"])
-def test_spacing_that_cannot_be(wrong, name):
+def test_invalid_spacings_are_refused(wrong, name):
     with pytest.raises(InputError, match=name) as caught:
         Spacing(**{"row_mm": 0.1, "col_mm": 0.1, name: wrong})
     assert str(wrong) in caught.value.what
@@ -84,7 +84,7 @@ def test_spacing_that_cannot_be(wrong, name):
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (3, 5, 3)])
-def test_images_of_every_kind(kind, shape):
+def test_images_of_all_types(kind, shape):
     pixels = np.ones(shape, kind)
     image = Image(pixels)
     assert image.shape == shape[:2]
@@ -94,25 +94,25 @@ def test_images_of_every_kind(kind, shape):
 
 
 @pytest.mark.parametrize(
-    "pixels",
+    ("pixels", "fix"),
     [
-        np.zeros(4, np.uint8),
-        np.zeros((4, 4, 4), np.uint8),
-        np.zeros((4, 4, 1), np.uint8),
-        np.zeros((1, 4, 4, 3), np.uint8),
-        np.zeros((0, 4), np.uint8),
-        np.zeros((4, 0, 3), np.uint8),
-        np.zeros((4, 4), np.float32),
-        np.zeros((4, 4), np.int16),
-        np.zeros((4, 4), bool),
+        (np.zeros(4, np.uint8), "read_image"),
+        (np.zeros((4, 4, 4), np.uint8), "[..., :3]"),
+        (np.zeros((4, 4, 1), np.uint8), "[..., 0]"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "one image at a time"),
+        (np.zeros((0, 4), np.uint8), "read_image"),
+        (np.zeros((4, 0, 3), np.uint8), "read_image"),
+        (np.zeros((4, 4), np.float32), "as_image"),
+        (np.zeros((4, 4), np.int16), "uint8"),
+        (np.zeros((4, 4), bool), "255"),
     ],
 )
-def test_arrays_that_are_no_image(pixels):
+def test_arrays_that_are_not_images_are_refused_with_a_fix(pixels, fix):
     with pytest.raises(InputError) as caught:
         Image(pixels)
     assert str(pixels.shape) in caught.value.what
     assert str(pixels.dtype) in caught.value.what
-    assert "read_image" in caught.value.fix
+    assert fix in caught.value.fix
 
 
 def test_pixels_are_a_read_only_copy():
@@ -125,7 +125,7 @@ def test_pixels_are_a_read_only_copy():
         image.pixels[0, 0] = 1
 
 
-def test_a_read_only_view_is_copied_since_its_base_may_change():
+def test_a_read_only_view_is_copied_because_its_base_can_change():
     base = np.zeros((3, 4), np.uint8)
     view = base[:]
     view.flags.writeable = False
@@ -142,7 +142,7 @@ def test_read_only_pixels_are_shared():
 # --- Lesion and Result ----------------------------------------------------------------------------
 
 
-def test_millimetres_are_none_where_unknown():
+def test_millimetres_are_none_without_a_spacing():
     values = dataclasses.asdict(lesion(np.zeros((1, 2))))
     named = [name for name in values if name.endswith(("_mm", "_mm2"))]
     assert len(named) == 5

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from suraksha.datasets.cache import open_cache
 from suraksha.datasets.samples import Sample, read_samples
-from suraksha.inference.postprocessing import PostProcessing
+from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 from suraksha.reporting.markdown import markdown_table
 from suraksha.runs.config import load_recipe
@@ -44,7 +44,12 @@ def ask(segment: Segmenter, sample: Sample) -> dict[str, Any]:
     """What one image gives at one patch size, with the presence rule and without."""
     result, card = segment(sample.image), segment.card
     told, unit = segment.predict(sample.image), card.macs / np.prod(card.preparation.shape)
-    plain = told.mask(card.threshold, PostProcessing())
+    plain = lesion_mask(
+        told.probability,
+        threshold=card.threshold,
+        rule=PostProcessing(),
+        lesion_probability=told.lesion_probability,
+    )
     return {
         "with": (dice(result.mask, sample.truth), bool(result.mask.any())),
         "without": (dice(plain, sample.truth), bool(plain.any())),

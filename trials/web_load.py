@@ -1,7 +1,8 @@
-"""Five minutes of ``suraksha serve`` with four clients at full speed: errors, latency and memory.
+"""Load test of ``suraksha serve``: four clients at full speed for five minutes.
 
-Run by ``make trial``; writes docs/results/web-load.json. Other seconds than 300 can be given.
-Images of several sizes, exports and measurements of drawings are mixed.
+Run by ``make trial``; writes errors, latency and memory to docs/results/web-load.json. The
+duration in seconds is the optional first argument. Images of several sizes, exports and
+measurements of annotations are mixed.
 """
 
 from __future__ import annotations
@@ -30,54 +31,53 @@ SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 300.0
 CLIENTS = 4
 SHAPES = ((400, 500), (600, 800), (200, 250), (700, 900))
 BUSY = 429
-GROWTH = 1.10
+MAX_GROWTH = 1.10
+Post = tuple[str, str, dict[str, Any]]  # name, path, arguments
 
 
 @dataclass
 class Tally:
-    """What became of the requests."""
+    """Outcomes and latencies of the requests."""
 
-    answers: Counter[str] = field(default_factory=Counter)
+    responses: Counter[str] = field(default_factory=Counter)
     latency_ms: dict[str, list[float]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, what: str, status: str, ms: float) -> None:
-        """Count one."""
+    def add(self, request: str, status: str, ms: float) -> None:
+        """Count one request."""
         with self.lock:
-            self.answers[status] += 1
+            self.responses[status] += 1
             if status == "200":
-                self.latency_ms.setdefault(what, []).append(ms)
+                self.latency_ms.setdefault(request, []).append(ms)
 
 
-def requests(images: list[bytes]) -> list[tuple[str, str, dict[str, Any]]]:
-    """(what, path, what is sent), as the page and programs would."""
+def requests(images: list[bytes]) -> list[Post]:
+    """(name, path, arguments) of the requests that the page and other clients send."""
     parts = [("parts", (None, name)) for name in ("image", "mask", "attention")]
-    made: list[tuple[str, str, dict[str, Any]]] = []
+    mix: list[Post] = []
     for image in images:
-        made.append(("segment", "/v1/segment", {"files": {"files": image}}))
-        made.append(("segment as the page", "/v1/segment", {"files": [("files", image), *parts]}))
-        made.append(("export png", "/v1/export/png", {"files": {"file": image}}))
+        mix.append(("segment", "/v1/segment", {"files": {"files": image}}))
+        mix.append(("segment like the page", "/v1/segment", {"files": [("files", image), *parts]}))
+        mix.append(("export png", "/v1/export/png", {"files": {"file": image}}))
     polygons = json.dumps([[[50, 60], [50, 140], [120, 140], [120, 60]]])
     size = {"rows": (None, "400"), "columns": (None, "500"), "polygons": (None, polygons)}
-    made.append(("measure", "/v1/measure", {"files": size}))
-    return made
+    mix.append(("measure", "/v1/measure", {"files": size}))
+    return mix
 
 
-def client(address: str, start: int, end: float, tally: Tally) -> None:
-    """Ask without a pause until the time is over."""
-    serving: Any = import_module("tests.web.serving")
-    asked = requests([serving.phantom_png(n, shape=shape) for n, shape in enumerate(SHAPES)])
-    with httpx.Client(base_url=address, timeout=90) as line:
+def client(address: str, mix: list[Post], start: int, end: float, tally: Tally) -> None:
+    """Send requests without a pause until the end."""
+    with httpx.Client(base_url=address, timeout=90) as http:
         for number in count(start):
             if time.monotonic() > end:
                 return
-            what, path, sent = asked[number % len(asked)]
+            name, path, arguments = mix[number % len(mix)]
             begun = time.perf_counter()
             try:
-                status = str(line.post(path, **sent).status_code)
+                status = str(http.post(path, **arguments).status_code)
             except httpx.HTTPError as error:
                 status = type(error).__name__
-            tally.add(what, status, 1000 * (time.perf_counter() - begun))
+            tally.add(name, status, 1000 * (time.perf_counter() - begun))
 
 
 def percentiles(values: list[float]) -> dict[str, float]:
@@ -87,14 +87,17 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def main() -> int:
-    """Run the trial; 0 if nothing but 200 and 429 came and memory is flat."""
+    """Run the trial; 0 if every status was 200 or 429 and memory did not grow."""
     serving: Any = import_module("tests.web.serving")
     tally, memory = Tally(), []
+    mix = requests([serving.phantom_png(n, shape=shape) for n, shape in enumerate(SHAPES)])
     with tempfile.TemporaryDirectory() as name:
         server = serving.Served(Path(name))
         start = time.monotonic()
         threads = [
-            threading.Thread(target=client, args=(server.address, 3 * n, start + SECONDS, tally))
+            threading.Thread(
+                target=client, args=(server.address, mix, 3 * n, start + SECONDS, tally)
+            )
             for n in range(CLIENTS)
         ]
         for thread in threads:
@@ -102,7 +105,7 @@ def main() -> int:
         while any(thread.is_alive() for thread in threads):
             time.sleep(1)
             memory.append((round(time.monotonic() - start), round(server.memory_mb(), 1)))
-        taken, left = time.monotonic() - start, len(server.left_files())
+        elapsed, leftover = time.monotonic() - start, len(server.leftover_files())
         code, errors = server.stop(), server.log.count("ERROR")
     mb = [value for _, value in memory]
     part = max(len(mb) // 5, 1)
@@ -111,19 +114,19 @@ def main() -> int:
     report: dict[str, Any] = {
         "clients": CLIENTS,
         "cores": len(os.sched_getaffinity(0)),
-        "seconds": round(taken),
-        "answers": dict(sorted(tally.answers.items())),
-        "answers_per_second": round(tally.answers["200"] / taken, 1),
+        "seconds": round(elapsed),
+        "responses": dict(sorted(tally.responses.items())),
+        "responses_per_second": round(tally.responses["200"] / elapsed, 1),
         "latency": percentiles(every),
         "latency_by_request": {k: percentiles(v) for k, v in sorted(tally.latency_ms.items())},
-        "memory_mb": {"early": early, "late": late, "greatest": max(mb)},
+        "memory_mb": {"early": early, "late": late, "max": max(mb)},
         "memory_over_time": memory[:: max(len(memory) // 30, 1)],
         "errors_in_the_log": errors,
-        "files_left": left,
+        "leftover_files": leftover,
         "exit_code": code,
     }
-    others = set(tally.answers) - {"200", str(BUSY)}
-    report["ok"] = not (others or code or errors or left) and late < GROWTH * early
+    others = set(tally.responses) - {"200", str(BUSY)}
+    report["ok"] = not (others or code or errors or leftover) and late < MAX_GROWTH * early
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
     return 0 if report["ok"] else 1

@@ -1,7 +1,7 @@
-"""Ten minutes of schemathesis on ``suraksha serve``: no 500, and what the schema says holds.
+"""Schemathesis on ``suraksha serve`` for ten minutes: no 500, responses conform to the schema.
 
-Run by ``make trial``; writes docs/results/web-schemathesis.json. Other seconds than 600
-can be given.
+Run by ``make trial``; writes docs/results/web-schemathesis.json. The duration in seconds is
+the optional first argument.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ EXAMPLES, FAULTS_SHOWN = 40, 20
 
 
 def exercise(address: str, counts: Counter[str], faults: list[str]) -> None:
-    """Ask every operation of the schema until the time is over."""
+    """Send generated requests to every operation of the schema until the time is over."""
     from hypothesis import HealthCheck, Phase, given, seed, settings
 
     fuzz: Any = import_module("tests.web.fuzz")
     end, turn = time.monotonic() + SECONDS, 0
-    found = fuzz.operations(address)
+    operations = fuzz.operations(address)
     while time.monotonic() < end:
         turn += 1
-        for operation in found:
+        for operation in operations:
 
             @seed(turn)
             @given(case=operation.as_strategy())
@@ -42,7 +42,7 @@ def exercise(address: str, counts: Counter[str], faults: list[str]) -> None:
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
             )
-            def one(case: Any) -> None:  # noqa: ANN401 - of schemathesis
+            def one(case: Any) -> None:  # noqa: ANN401 - a type of schemathesis
                 if time.monotonic() > end:
                     return
                 response = case.call(timeout=60)
@@ -66,23 +66,23 @@ def main() -> int:
         server = serving.Served(Path(name))
         early = server.memory_mb()
         exercise(server.address, counts, faults)
-        memory = {"early": early, "late": server.memory_mb(), "greatest": server.memory_mb("VmHWM")}
-        left = len(server.left_files())
+        memory = {"early": early, "late": server.memory_mb(), "max": server.memory_mb("VmHWM")}
+        leftover = len(server.leftover_files())
         code = server.stop()
         errors = server.log.count("ERROR")
     report = {
         "seconds": SECONDS,
         "requests": sum(counts.values()),
-        "by_answer": dict(sorted(counts.items())),
+        "by_response": dict(sorted(counts.items())),
         "server_errors": sum(n for key, n in counts.items() if key.rsplit(" ", 1)[1] == "500"),
         "faults": faults[:FAULTS_SHOWN],
         "fault_count": len(faults),
         "errors_in_the_log": errors,
-        "files_left": left,
+        "leftover_files": leftover,
         "memory_mb": {key: round(value, 1) for key, value in memory.items()},
         "exit_code": code,
     }
-    report["ok"] = not (faults or report["server_errors"] or left or code or errors)
+    report["ok"] = not (faults or report["server_errors"] or leftover or code or errors)
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
     return 0 if report["ok"] else 1

@@ -1,33 +1,32 @@
 """The errors of Suraksha. Every message says what is wrong, why, and what to do.
 
 SurakshaError
- |- UsageError     the caller asked for something that cannot be (exit code 2)
- |   `- UnknownNameError   a name that no table holds
+ |- UsageError     an invalid argument or option (exit code 2 of the command line)
+ |   `- UnknownNameError   a name that is not in the list of known names
  |- InputError     an image, mask or file that cannot be used
- |   |- UnreadableError    a file that holds no image that can be read
- |   `- UnsuitableError    an image that is no ultrasound
- |- DataError      a data set, cache, list or split that is broken or does not match
- |- BundleError    a bundle that is damaged, altered or too new
+ |   |- UnreadableError    a file that cannot be read as an image
+ |   `- UnsuitableError    an image that does not look like breast ultrasound
+ |- DataError      a data set, cache, list or split that is invalid or does not match
+ |- BundleError    a bundle that is damaged, modified or of a newer version
  |- ModelError     a network, spec or tensor that does not fit
  |- TrainError     a recipe, run folder or checkpoint that cannot be used
- |- ComputeError   a cluster that cannot be reached, or whose workers die
- |- BusyError      another process works on the same thing
- `- MissingExtraError      an optional part of Suraksha is not installed
+ |- ComputeError   a cluster that cannot be reached, or whose workers fail
+ |- BusyError      another process is using the same files
+ `- MissingExtraError      an optional dependency is not installed
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 
 
 class SurakshaError(Exception):
-    """Base of all errors that Suraksha raises on purpose.
+    """Base class of all errors that Suraksha raises.
 
     Args:
         what: What is wrong, one clause.
         why: Why it is wrong.
-        fix: What the reader can do about it.
+        fix: What to do about it.
     """
 
     def __init__(self, what: str, why: str, fix: str) -> None:
@@ -38,24 +37,32 @@ class SurakshaError(Exception):
         return f"{self.what}: {self.why}. {self.fix}."
 
     def __reduce__(self) -> tuple[Callable[..., SurakshaError], tuple[object, ...]]:
-        """Pickled by its three parts, whatever its constructor takes."""
-        return _made_again, (type(self), *self.args)
+        """Pickle the three parts, because subclasses have other constructors."""
+        return _restore, (type(self), *self.args)
 
 
-def _made_again(kind: type[SurakshaError], what: str, why: str, fix: str) -> SurakshaError:
+def _restore(kind: type[SurakshaError], what: str, why: str, fix: str) -> SurakshaError:
     error = kind.__new__(kind)
     SurakshaError.__init__(error, what, why, fix)
     return error
 
 
 class UsageError(SurakshaError):
-    """The caller asked for something that cannot be."""
+    """An invalid argument or option."""
 
 
 class UnknownNameError(UsageError):
-    """A name that the table of its kind does not hold."""
+    """A name that is not in the list of known names.
+
+    Args:
+        kind: What the name stands for, such as ``"bundle"``.
+        name: The unknown name.
+        known: The known names.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches  # slow to import, and needed here only
+
         names = sorted(known)
         near = get_close_matches(name, names, n=1)
         hint = f"Did you mean '{near[0]}'? " if near else ""
@@ -70,29 +77,40 @@ class InputError(SurakshaError):
 
 
 class UnreadableError(InputError):
-    """A file that holds no image that can be read."""
+    """A file that cannot be read as an image.
+
+    Args:
+        path: The file.
+        why: Why it cannot be read.
+        fix: What to do about it.
+    """
 
     def __init__(self, path: object, why: str, fix: str) -> None:
         super().__init__(f"cannot read '{path}'", why, fix)
 
 
 class UnsuitableError(InputError):
-    """An image that does not look like ultrasound."""
+    """An image that does not look like breast ultrasound.
+
+    Args:
+        name: Name of the image.
+        why: Which property is out of range.
+    """
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
             f"'{name}' was not segmented",
-            f"it does not look like an image of breast ultrasound: {why}",
-            "If it is one, segment it without this check",
+            f"it does not look like a breast ultrasound image ({why})",
+            "If it is one, repeat without the input check (check=False, --no-input-check)",
         )
 
 
 class DataError(SurakshaError):
-    """A data set, cache, list or split that is broken or does not match."""
+    """A data set, cache, list or split that is invalid or does not match."""
 
 
 class BundleError(SurakshaError):
-    """A bundle that is damaged, altered or made for another version."""
+    """A bundle that is damaged, modified or made for another version."""
 
 
 class ModelError(SurakshaError):
@@ -104,19 +122,25 @@ class TrainError(SurakshaError):
 
 
 class ComputeError(SurakshaError):
-    """A cluster that cannot be reached, or whose workers die."""
+    """A cluster that cannot be reached, or whose workers fail."""
 
 
 class BusyError(SurakshaError):
-    """Another process works on the same thing."""
+    """Another process is using the same files."""
 
 
 class MissingExtraError(SurakshaError):
-    """An optional part of Suraksha is not installed."""
+    """An optional dependency is not installed.
+
+    Args:
+        feature: The feature that needs it.
+        extra: The extra of Suraksha that installs it.
+        module: The module that is missing.
+    """
 
     def __init__(self, feature: str, extra: str, module: str) -> None:
         super().__init__(
             f"{feature} is not available",
             f"the module '{module}' is not installed",
-            f"Install it with: pip install 'suraksha[{extra}]'",
+            f"Install the extra suraksha[{extra}]: in a clone, run pip install '.[{extra}]'",
         )

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and folders that one process works in at a time."""
+"""Atomic writes, and locks on files and folders between processes."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from suraksha.errors import BusyError
 
 try:
     import fcntl
-except ImportError:  # Windows has no flock; there the lock is left out
+except ImportError:  # Windows has no flock; the lock does nothing there
     fcntl = None  # type: ignore[assignment]
 
 PART = ".part"
 
 
 def keep_matplotlib_out_of_home() -> None:
-    """Point matplotlib's font cache at the temporary folder; call it before the import."""
+    """Move matplotlib's font cache to the temporary folder; call this before importing it."""
     os.environ.setdefault("MPLCONFIGDIR", str(Path(tempfile.gettempdir()) / "suraksha-matplotlib"))
 
 
 def beside(path: Path) -> Path:
-    """A free hidden name in the same folder, for what is renamed to ``path`` when it is whole."""
+    """A free hidden name in the same folder, to be renamed to ``path`` when it is complete."""
     path = path.absolute()
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed processes left of ``path``, see `beside`; call it under a `lock`."""
+    """Remove the partial files of ``path`` (see `beside`) that killed processes left behind.
+
+    Call it while holding a `lock` on ``path``.
+    """
     path = path.absolute()
     for part in path.parent.glob(f".{_literal(path.name)}.*{PART}"):
         if part.is_dir():
@@ -48,13 +51,13 @@ def _literal(name: str) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a run after a kill, finds it whole or not at all.
+    """Write a file atomically: a reader finds the whole content or no file, even after a crash.
 
-    The bytes go into a hidden file beside it, reach the disk, and then take its name. The folder is
-    made as needed.
+    The bytes are written to a hidden file beside it, flushed to disk and renamed. The folder is
+    created if necessary.
 
     Raises:
-        OSError: A place that cannot be written.
+        OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     half = beside(path)
@@ -66,12 +69,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """The same for text, in UTF-8 with the line ends as they are."""
+    """Write a text file atomically, in UTF-8, line ends unchanged; see `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def promote(half: Path, path: Path) -> None:
-    """Give a finished file its name, once its bytes have reached the disk."""
+    """Flush a finished file to disk and rename it."""
     with half.open("rb") as file:
         os.fsync(file.fileno())
     half.replace(path)
@@ -79,22 +82,22 @@ def promote(half: Path, path: Path) -> None:
 
 @contextmanager
 def lock(path: Path, *, wait: float = 0.0) -> Iterator[None]:
-    """Hold ``path`` for this process: a hidden empty file beside it is locked meanwhile.
+    """Lock ``path`` for this process, by a lock on a hidden empty file beside it.
 
-    The system lets go of the lock when the process ends, however it ends.
+    The operating system releases the lock when the process ends, even if it crashes.
 
     Args:
-        path: What to hold.
-        wait: Seconds to wait for another process that holds it.
+        path: The file or folder to lock.
+        wait: Seconds to wait while another process holds the lock.
 
     Raises:
-        BusyError: Another process holds it.
-        OSError: A place that cannot be written.
+        BusyError: Another process holds the lock.
+        OSError: The lock file cannot be written.
     """
     path = path.absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     place = path.with_name(f".{path.name}.lock")
-    patience = time.monotonic() + wait
+    deadline = time.monotonic() + wait
     while True:
         with place.open("w") as file:
             if _locked(file, place):
@@ -103,17 +106,17 @@ def lock(path: Path, *, wait: float = 0.0) -> Iterator[None]:
                 finally:
                     place.unlink(missing_ok=True)
                 return
-        if time.monotonic() >= patience:
+        if time.monotonic() >= deadline:
             raise BusyError(
                 f"{path} is in use",
-                "another process of Suraksha works on it",
-                "Wait until it has ended, or choose another place",
+                "another process of Suraksha is using it",
+                "Wait until it has finished, or choose another folder",
             )
         time.sleep(0.1)
 
 
 def _locked(file: TextIO, place: Path) -> bool:
-    """Whether the lock is ours, and of the file that still has the name."""
+    """Whether this process got the lock, and the file still has its name."""
     if fcntl is None:
         return True
     try:

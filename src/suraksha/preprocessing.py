@@ -1,8 +1,8 @@
-"""Resize and normalise an image for a network, and bring the network's answer back.
+"""Resize and normalise an image for a network, and resize its output back.
 
-This is the only copy: training, export and clinic all use it. The image is stretched to the
-network's size with Pillow's bilinear filter (which averages when it shrinks), so the way back is
-the same resize from the network's grid to the image's own.
+Training, export and inference all use these functions. The image is resized to the input size of
+the network with Pillow's bilinear filter (which averages when it shrinks), without keeping the
+aspect ratio; the inverse is the same resize from the network's grid to the image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from suraksha.types import Image
 
 BILINEAR = PilImage.Resampling.BILINEAR
 THRESHOLD = 0.5
-# the paper's patch sizes: sides of the network's square input in pixels
+# The paper's patch sizes: side of the square network input in pixels.
 PATCH_SIZES: Mapping[str, int] = MappingProxyType({"C1": 64, "C2": 128, "C3": 256})
 
 
@@ -42,12 +42,12 @@ class Preparation:
         height: Rows of the network's input.
         width: Columns of the network's input.
         channels: 1 for grey or 3 for RGB.
-        mean: Taken off each value (after scaling to 0..1).
+        mean: Subtracted from each value after scaling to 0..1.
         std: Divides each value after that.
 
     Raises:
-        ModelError: A size below 1, a number of channels other than 1 or 3, a mean or std
-            that is not finite, std not above 0.
+        ModelError: A size is below 1, there are not 1 or 3 channels, mean or std is not finite, or
+            std is not above 0.
     """
 
     height: int
@@ -60,7 +60,7 @@ class Preparation:
         finite = math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0
         if min(self.shape) < 1 or self.channels not in (1, 3) or not finite:
             raise ModelError(
-                f"{self} cannot be used",
+                f"{self} is not valid",
                 "it needs at least 1 x 1 pixels, 1 or 3 channels, a finite mean and a std above 0",
                 "Correct the recipe or the bundle's card",
             )
@@ -72,9 +72,13 @@ class Preparation:
 
 
 def to_uint8(pixels: NDArray[Any], channels: int) -> NDArray[np.uint8]:
-    """Grey (H, W) or RGB (H, W, 3) uint8 pixels of an image of any kind.
+    """Convert pixels to grey (H, W) or RGB (H, W, 3), uint8.
 
-    Grey is ITU-R 601 luma, exact where R = G = B; 16-bit values keep their upper 8 bits.
+    Grey is ITU-R 601 luma, exact if R = G = B; 16-bit values keep their upper 8 bits.
+
+    Args:
+        pixels: (H, W) or (H, W, 3), uint8 or uint16.
+        channels: 1 for grey, 3 for RGB.
     """
     if pixels.dtype.type is np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
@@ -92,40 +96,40 @@ def _resize(array: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def resize_image(image: Image, preparation: Preparation) -> NDArray[np.uint8]:
-    """The image on the network's grid: (h, w) or (h, w, 3) uint8. This is what a cache stores."""
+    """The image at the input size: (h, w) or (h, w, 3) uint8, as stored in a cache."""
     return _resize(to_uint8(image.pixels, preparation.channels), preparation.shape)
 
 
 def resize_mask(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The mask on another grid: pixels of which at least half is covered."""
+    """The mask at another size; a pixel is True if at least half of it is covered."""
     return resize_probability(mask.astype(np.float32), shape) >= THRESHOLD
 
 
 def normalise(pixels: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.float32]:
-    """(N, h, w) or (N, h, w, 3) uint8 as the network takes it: (N, C, h, w) float32."""
+    """Convert (N, h, w) or (N, h, w, 3) uint8 to the network input: (N, C, h, w) float32."""
     planes = pixels[:, None] if pixels.ndim == 3 else np.moveaxis(pixels, 3, 1)
     unit: NDArray[np.float32] = np.ascontiguousarray(planes, dtype=np.float32) / np.float32(255)
     return standardise(unit, preparation)
 
 
 def standardise(unit: Values, preparation: Preparation) -> Values:
-    """Values in 0..1 as the network takes them; for float32 arrays and torch tensors alike."""
+    """Apply mean and std to values in 0..1; works on float32 arrays and torch tensors."""
     return (unit - preparation.mean) / preparation.std
 
 
 def prepare(image: Image, preparation: Preparation) -> NDArray[np.float32]:
-    """An image as the network takes it: (1, C, h, w) float32."""
+    """Convert an image to the network input: (1, C, h, w) float32."""
     return normalise(resize_image(image, preparation)[None], preparation)
 
 
 def resize_probability(
     probability: NDArray[np.float32], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """A map of values in 0..1 on another grid, (h, w) -> shape, float32 in 0..1."""
+    """Resize a map of values in 0..1 from (h, w) to ``shape``; float32 in 0..1."""
     resized: NDArray[np.float32] = _resize(probability, shape)
     return np.clip(resized, 0.0, 1.0)
 
 
 def restore(probability: NDArray[np.float32], image: Image) -> NDArray[np.float32]:
-    """The way back: a probability map of the network's grid on the image's own, float32."""
+    """Resize a probability map from the network's grid to the image; float32 in 0..1."""
     return resize_probability(probability, image.shape)

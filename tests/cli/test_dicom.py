@@ -1,4 +1,4 @@
-"""``suraksha dicom`` as users call it; what needs a server stands in tests/dicom."""
+"""``suraksha dicom`` as users call it; tests/dicom holds the tests that need a server."""
 
 import json
 import subprocess
@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from suraksha.cli.app import main
-from suraksha.dicom.network.jobs import State
-from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.queue import Queue, State
 
 MAKE = Path(__file__).resolve().parents[1] / "dicom" / "make.py"
 
@@ -25,8 +24,8 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     queue.refuse("c", "never fetched")
     words = ["dicom", "queue", "--spool", str(tmp_path)]
     assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(x["id"], x["stage"], x["error"]) for x in told["dead"]] == [
+    found = json.loads(capsys.readouterr().out)
+    assert [(x["id"], x["stage"], x["error"]) for x in found["dead"]] == [
         ("a", "received", "damaged"),
         ("b", "received", "damaged"),
         ("c", "received", "never fetched"),
@@ -36,37 +35,37 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     assert not (tmp_path / "images" / "b.dcm").exists()
     assert main([*words, "--replay", "all"]) == 0
     assert queue.state("a") == State.RECEIVED
-    assert queue.state("c") is None  # it is fetched anew
+    assert queue.state("c") is None  # it is fetched again
     (job,) = queue.take(State.RECEIVED)
     queue.advance([job], State.CONFIRMED)
     assert main([*words, "--forget-done"]) == 0
     assert queue.state("a") is None
     assert main([*words, "--replay", "nothing"]) == 1
     queue.close()
-    assert "no dead letter" in capsys.readouterr().err
+    assert "not a dead letter" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (["listen", "--spool", "{}"], 2, "--to"),
-        (["listen", "--spool", "{}", "--to", "nobody"], 2, "TITLE@host:port"),
-        (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--beyond-loopback"),
+        (["listen", "--spool", "{}", "--to", "peer-without-address"], 2, "TITLE@host:port"),
+        (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--allow-remote"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--to-tls"], 2, "--tls-ca"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--tls-cert", "c.pem"], 2, "--tls-key"),
         (["watch", "http://pacs.example/dicom-web", "--spool", "{}"], 2, "--unencrypted"),
-        (["send", "{}", "--to", "A@127.0.0.1:1"], 1, "nothing to send"),
-        (["queue", "--spool", "{}/none"], 1, "no queue"),
+        (["send", "{}", "--to", "A@127.0.0.1:1"], 1, "no DICOM files"),
+        (["queue", "--spool", "{}/none"], 1, "does not contain a queue"),
     ],
 )
-def test_wrong_use_is_explained(tmp_path, capsys, words, code, told):
+def test_wrong_usage_is_explained(tmp_path, capsys, words, code, message):
     words = [word.replace("{}", str(tmp_path)) for word in words]
     assert main(["dicom", *words]) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_what_is_no_dicom_is_not_sent(tmp_path, capsys):
-    (tmp_path / "a.txt").write_text("no DICOM")
+def test_other_files_are_not_sent(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("text")
     assert main(["dicom", "send", str(tmp_path), "--to", "A@127.0.0.1:1"]) == 1
     assert "not a DICOM file" in capsys.readouterr().err
 
@@ -82,4 +81,4 @@ def test_help_loads_no_dicom_library():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "--beyond-loopback" in done.stdout
+    assert "--allow-remote" in done.stdout

@@ -1,4 +1,4 @@
-"""``suraksha live``: what is written, and what bad sources get."""
+"""``suraksha live``: its files, and errors for unusable sources."""
 
 import csv
 import json
@@ -35,22 +35,22 @@ def live(tiny_bundle, tmp_path, capsys):
         out = tmp_path / "out"
         given = ["live", str(source), "--out", str(out), "--bundle", str(tiny_bundle)]
         code = main([*given, *map(str, words)])
-        told = capsys.readouterr()
+        printed = capsys.readouterr()
         report = json.loads((out / "report.json").read_bytes())
         rows = list(csv.DictReader((out / "measurements.csv").read_text().splitlines()))
-        return code, report, rows, told, out
+        return code, report, rows, printed, out
 
     return run
 
 
-def test_every_frame_is_answered_measured_and_shown(live, clip, tiny_bundle):
-    code, report, rows, told, out = live(clip, "--every-frame", "--spacing", "0.1")
+def test_every_frame_is_segmented_measured_and_drawn(live, clip, tiny_bundle):
+    code, report, rows, printed, out = live(clip, "--every-frame", "--spacing", "0.1")
     assert code == 0
     assert (report["read"], report["answered"], report["dropped"]) == (8, 8, 0)
     assert sorted({int(row["frame"]) for row in rows}) == list(range(8))
     assert {row["made_by"] for row in rows} == {"Suraksha, research use only"}
-    assert "Research use only" in told.err
-    assert "8 answered, 0 dropped" in told.out
+    assert "Research use only" in printed.err
+    assert "8 segmented, 0 dropped" in printed.out
     segment = load_segmenter(tiny_bundle)
     with FrameSource(clip) as source:
         areas = [
@@ -67,7 +67,7 @@ def test_every_frame_is_answered_measured_and_shown(live, clip, tiny_bundle):
         assert sum(frame.image is not None for frame in video) == 8
 
 
-def test_a_running_source_keeps_its_time(live, clip):
+def test_frames_keep_their_times(live, clip):
     code, report, rows, _, out = live(clip, "--json", "--smoothing", "0.5", "--deadline", "1000")
     assert code == 0
     assert report["read"] == report["answered"] + report["dropped"] == 8
@@ -75,25 +75,25 @@ def test_a_running_source_keeps_its_time(live, clip):
     assert report["lag_frames"] == 1.0
     with FrameSource(out / "annotated.mp4") as video:
         shown = sum(frame.image is not None for frame in video)
-    assert shown == 1 + max(int(row["frame"]) for row in rows), "time runs on where frames drop"
+    assert shown == 1 + max(int(row["frame"]) for row in rows), "dropped frames keep their time"
 
 
-def test_a_corrupt_frame_and_other_sizes_stop_nothing(live, tmp_path):
+def test_corrupt_frames_and_changing_sizes(live, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(6):
         shape = SHAPE if number < 4 else (90, 70)
         PilImage.fromarray(pixels(number, shape)).save(folder / f"f{number}.png")
     (folder / "f2.png").write_bytes(b"\x89PNG nothing")
-    code, report, rows, told, _ = live(folder, "--every-frame", "--smoothing", "0.5")
+    code, report, rows, printed, _ = live(folder, "--every-frame", "--smoothing", "0.5")
     assert code == 0
     assert (report["answered"], report["unreadable"]) == (5, 1)
     assert "f2.png" in report["last_error"]
-    assert "1 frames without an answer: cannot read" in told.err
+    assert "1 frame without a result; the last error: cannot read" in printed.err
     assert sorted({int(row["frame"]) for row in rows}) == [0, 1, 3, 4, 5]
 
 
-def test_a_source_that_breaks_off_keeps_what_it_gave(live, clip, tmp_path):
+def test_the_results_of_a_truncated_source_are_kept(live, clip, tmp_path):
     whole = clip.read_bytes()
     half = tmp_path / "half.avi"
     half.write_bytes(whole[: len(whole) * 6 // 10])
@@ -104,7 +104,7 @@ def test_a_source_that_breaks_off_keeps_what_it_gave(live, clip, tmp_path):
     assert not (out / "annotated.mp4").exists()
 
 
-def test_a_source_begins_again_until_its_time_is_over(live, clip):
+def test_a_loop_stops_when_its_time_is_over(live, clip):
     code, report, _, _, _ = live(clip, "--loop", "--seconds", "0.9", "--no-video")
     assert code == 0
     assert 8 < report["read"] <= 19
@@ -115,11 +115,15 @@ def test_a_source_begins_again_until_its_time_is_over(live, clip):
     [
         (["nowhere.mp4"], "cannot be used as a source of frames"),
         (["CLIP", "--loop"], "Give --seconds too"),
-        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 cannot be used"),
+        (["IMAGE"], "suraksha segment"),
+        (["CLIP", "--smoothing", "1"], "smoothing = 1.0 is not valid"),
     ],
 )
-def test_what_cannot_run_is_told(clip, tiny_bundle, tmp_path, capsys, words, message):
-    given = [str(clip) if word == "CLIP" else word for word in words]
+def test_wrong_usage_is_explained(clip, tiny_bundle, tmp_path, capsys, words, message):
+    image = tmp_path / "case.png"
+    PilImage.fromarray(pixels(0)).save(image)
+    paths = {"CLIP": str(clip), "IMAGE": str(image)}
+    given = [paths.get(word, word) for word in words]
     out = tmp_path / "out"
     code = main(["live", *given, "--out", str(out), "--bundle", str(tiny_bundle)])
     assert code != 0
@@ -127,10 +131,10 @@ def test_what_cannot_run_is_told(clip, tiny_bundle, tmp_path, capsys, words, mes
     assert not (out / "measurements.csv").exists()
 
 
-def test_nothing_answered_is_a_failure(live, tmp_path):
+def test_no_segmented_frame_is_a_failure(live, tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     (folder / "f0.png").write_bytes(b"")
-    code, report, _, told, _ = live(folder)
+    code, report, _, printed, _ = live(folder)
     assert (code, report["answered"], report["unreadable"]) == (1, 0, 1)
-    assert "the file is empty" in told.err
+    assert "the file is empty" in printed.err

@@ -1,4 +1,4 @@
-"""``suraksha segment --classes``: shown only where it was asked for."""
+"""``suraksha segment --classes``: class probabilities, only where they were asked for."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ from suraksha.inference.postprocessing import PostProcessing
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 
 HEADING = "decision support, research use only"
-TOLD = {"benign": 0.25, "malignant": 0.5, "normal<i>": 0.25}
+PROBABILITIES = {"benign": 0.25, "malignant": 0.5, "normal<i>": 0.25}
 
 
-class Telling:
+class WithClasses:
     """The bundle's own engine, with a second output."""
 
     def __init__(self, engine):
@@ -29,21 +29,21 @@ class Telling:
 
 
 @pytest.fixture
-def telling(monkeypatch):
-    """The default bundle tells classes in this test."""
+def with_classes(monkeypatch):
+    """The default bundle has a classification head in this test."""
 
     def load(*_, **__):
         plain = load_segmenter()
         card = replace(
             plain.card,
-            classes=tuple(TOLD),
+            classes=tuple(PROBABILITIES),
             class_temperature=1.0,
             normal_classes=(),
             postprocessing=PostProcessing(),
         )
-        return Segmenter(replace(plain.bundle, card=card), Telling(plain.engine))
+        return Segmenter(replace(plain.bundle, card=card), WithClasses(plain.engine))
 
-    monkeypatch.setattr("suraksha.cli.segment.load_segmenter", load)
+    monkeypatch.setattr("suraksha.inference.segmenter.load_segmenter", load)
 
 
 @pytest.fixture
@@ -58,26 +58,28 @@ def everything(out, capsys):
     return [*written, capsys.readouterr().out]
 
 
-def test_with_the_flag_it_is_shown_everywhere_under_its_heading(telling, image, tmp_path, capsys):
+def test_with_the_flag_it_is_shown_everywhere_under_its_heading(
+    with_classes, image, tmp_path, capsys
+):
     out = tmp_path / "out"
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
     lines, table, page, printed = everything(out, capsys)
     support = json.loads(lines)["decision_support"]
-    assert support == {"use": HEADING, "classes": pytest.approx(TOLD)}
+    assert support == {"use": HEADING, "classes": pytest.approx(PROBABILITIES)}
     rows = list(csv.DictReader(table.splitlines()))
     assert rows
     for row in rows:
-        for name, fraction in TOLD.items():
+        for name, fraction in PROBABILITIES.items():
             assert float(row[f"{HEADING}: {name}"]) == pytest.approx(fraction)
-    shares = "benign 0.25, malignant 0.50, normal"
-    assert f"<b>{HEADING}</b>: {shares}&lt;i&gt; 0.25" in page
-    assert f" | {HEADING}: {shares}<i> 0.25" in printed
-    assert main(["segment", str(image), "--out", str(out), "--classes", "--json"]) == 0
+    fractions = "benign 0.25, malignant 0.50, normal"
+    assert f"{HEADING}: {fractions}&lt;i&gt; 0.25" in page
+    assert f" | {HEADING}: {fractions}<i> 0.25" in printed
+    assert main(["segment", str(image), "--out", str(out), "--classes", "--json", "--again"]) == 0
     assert json.loads(capsys.readouterr().out)["decision_support"] == support
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_without_the_flag_nothing_of_it_is_shown(telling, image, tmp_path, capsys, words):
+def test_without_the_flag_nothing_of_it_is_shown(with_classes, image, tmp_path, capsys, words):
     out = tmp_path / "out"
     assert main(["segment", str(image), "--out", str(out), *words]) == 0
     for text in everything(out, capsys):
@@ -85,7 +87,9 @@ def test_without_the_flag_nothing_of_it_is_shown(telling, image, tmp_path, capsy
             assert word not in text.lower()
 
 
-def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(telling, image, tmp_path, capsys):
+def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(
+    with_classes, image, tmp_path, capsys
+):
     out, other = tmp_path / "out", tmp_path / "other.png"
     other.write_bytes(image.read_bytes())
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
@@ -96,22 +100,24 @@ def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(telling, image, t
     assert not any("malignant" in text for text in shown)
 
 
-def test_a_bundle_without_classes_cannot_be_asked(image, tmp_path, capsys, tiny_plain):
+def test_a_bundle_without_a_classification_head_is_refused(
+    image, tmp_path, capsys, without_classes
+):
     out = tmp_path / "out"
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 2
     err = capsys.readouterr().err
     assert "--classes cannot be used" in err
-    assert "tells no classes" in err
+    assert "no classification head" in err
     assert not out.exists()
 
 
 @pytest.fixture
-def tiny_plain(monkeypatch):
-    """The default bundle, whatever it is, tells none in this test."""
+def without_classes(monkeypatch):
+    """The default bundle has no classification head in this test."""
 
     def load(*_, **__):
         plain = load_segmenter()
         card = replace(plain.card, classes=(), normal_classes=(), postprocessing=PostProcessing())
         return Segmenter(replace(plain.bundle, card=card), plain.engine)
 
-    monkeypatch.setattr("suraksha.cli.segment.load_segmenter", load)
+    monkeypatch.setattr("suraksha.inference.segmenter.load_segmenter", load)

@@ -1,4 +1,4 @@
-"""``suraksha segment`` on DICOM images, and what ``--also`` writes."""
+"""``suraksha segment`` on DICOM images, and what ``--formats`` writes."""
 
 import gzip
 import json
@@ -10,7 +10,6 @@ from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
 from suraksha.cli.app import main
-from suraksha.cli.output_folder import HEAD_BYTES, MARK
 
 
 def records(out):
@@ -32,7 +31,7 @@ def mask_of(out, record):
         return np.asarray(mask) > 0
 
 
-def test_a_file_without_an_ending_is_measured_in_its_scan(image, tmp_path):
+def test_a_file_without_a_suffix_is_measured_in_its_region(image, tmp_path):
     out = tmp_path / "out"
     assert main(["segment", str(image.parent), "--out", str(out)]) == 0
     (record,) = records(out)
@@ -47,7 +46,7 @@ def test_a_file_without_an_ending_is_measured_in_its_scan(image, tmp_path):
     assert record["patches"][0]["box"] == [40, 0, 240, 250]
 
 
-def test_marks_outside_the_scan_change_nothing(make_dicom, image, tmp_path):
+def test_text_outside_the_region_changes_nothing(make_dicom, image, tmp_path):
     pixels = make_dicom.image(1, banner=40)
     pixels[:40] = np.random.default_rng(0).integers(0, 256, (40, 250))
     region = make_dicom.region(40, 0, 239, 249, spacing_mm=0.2)
@@ -59,47 +58,44 @@ def test_marks_outside_the_scan_change_nothing(make_dicom, image, tmp_path):
     assert first["lesions"] == second["lesions"]
 
 
-def test_without_calibration_it_says_why_there_are_no_millimetres(make_dicom, tmp_path):
+def test_without_calibration_the_reason_for_pixels_is_recorded(make_dicom, tmp_path):
     make_dicom.us_image(tmp_path / "us.dcm")
     out = tmp_path / "out"
     main(["segment", str(tmp_path / "us.dcm"), "--out", str(out)])
     (record,) = records(out)
     assert record["spacing_mm"] is None
-    assert record["why_no_spacing"] == "the file tells no size of its pixels"
+    assert record["why_no_spacing"] == "the file does not contain the pixel size"
     assert all(lesion["long_axis_mm"] is None for lesion in record["lesions"])
 
 
-def test_also_writes_what_other_systems_read(image, tmp_path):
+def test_formats_that_other_systems_read(image, tmp_path):
     out = tmp_path / "out"
     kinds = "seg, sr,sc,geojson,nrrd"
-    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
+    assert main(["segment", str(image), "--out", str(out), "--formats", kinds]) == 0
     (record,) = records(out)
     mask = mask_of(out, record)
     assert np.array_equal(np.squeeze(pixel_array(dcmread(out / record["seg"]))) > 0, mask)
     assert dcmread(out / record["sr"]).Modality == "SR"
     assert dcmread(out / record["sc"]).BurnedInAnnotation == "YES"
-    told = json.loads((out / record["geojson"]).read_text())
-    assert told["type"] == "FeatureCollection"
-    ring = np.array(told["features"][0]["geometry"]["coordinates"][0])
+    found = json.loads((out / record["geojson"]).read_text())
+    assert found["type"] == "FeatureCollection"
+    ring = np.array(found["features"][0]["geometry"]["coordinates"][0])
     assert ring[0].tolist() == ring[-1].tolist()
     assert ring[:, 1].min() >= 40
     head, _, body = (out / record["nrrd"]).read_bytes().partition(b"\n\n")
     assert b"sizes: 250 240 1" in head
     assert b"(0.2,0,0) (0,0.2,0)" in head
     assert np.array_equal(np.frombuffer(gzip.decompress(body), np.uint8).reshape(mask.shape), mask)
-    # a second call knows its own files, and replaces them
-    for path in out.iterdir():
-        if path.suffix in (".dcm", ".geojson", ".nrrd"):
-            assert MARK in path.read_bytes()[:HEAD_BYTES], path.name
-    assert main(["segment", str(image), "--out", str(out), "--also", kinds]) == 0
+    # a second run replaces its own files
+    assert main(["segment", str(image), "--out", str(out), "--formats", kinds]) == 0
     # and a folder of results holds no image but the overlay's source
     assert main(["segment", str(out), "--out", str(tmp_path / "again")]) == 1
 
 
-def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_path, capsys):
+def test_the_frame_of_a_clip_with_the_largest_lesion_is_reported(make_dicom, tmp_path, capsys):
     make_dicom.us_cine(tmp_path / "clip.dcm", frames=3)
     out = tmp_path / "out"
-    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out), "--also", "sr"]) == 0
+    assert main(["segment", str(tmp_path / "clip.dcm"), "--out", str(out), "--formats", "sr"]) == 0
     (record,) = records(out)
     assert record["frame"] in (1, 2, 3)
     frames = {
@@ -110,10 +106,10 @@ def test_of_a_clip_the_frame_with_the_largest_lesion_is_told(make_dicom, tmp_pat
     assert frames == {record["frame"]}
 
 
-def test_a_image_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_path, capsys):
+def test_an_image_that_is_not_dicom_gets_a_mask_and_no_sr(make_dicom, tmp_path, capsys):
     PilImage.fromarray(make_dicom.image()).save(tmp_path / "a.png")
     out = tmp_path / "out"
-    assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--also", "sr"]) == 1
+    assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--formats", "sr"]) == 1
     (record,) = records(out)
     assert "did not come from a DICOM file" in record["not_written"]["sr"]
     assert "no sr file: no DICOM object" in capsys.readouterr().err
@@ -121,20 +117,20 @@ def test_a_image_that_is_no_dicom_keeps_its_mask_and_gets_no_sr(make_dicom, tmp_
     assert "sr" not in record
 
 
-def test_what_tells_of_lesions_is_left_out_where_there_is_none(make_dicom, tmp_path):
+def test_formats_of_lesions_are_left_out_where_there_is_none(make_dicom, tmp_path):
     region = make_dicom.region(0, 0, 199, 249)
     make_dicom.us_image(tmp_path / "us.dcm", number=3, regions=[region])  # a phantom without one
     out = tmp_path / "out"
-    words = ["segment", str(tmp_path / "us.dcm"), "--out", str(out), "--also"]
+    words = ["segment", str(tmp_path / "us.dcm"), "--out", str(out), "--formats"]
     stale = out / "us_seg.dcm"
-    out.mkdir()
-    stale.write_bytes(b"Suraksha")
+    assert main([*words, "sr"]) == 0
+    stale.write_bytes(b"of an earlier run")
     assert main([*words, "seg,sr,rtstruct"]) == 0
     (record,) = records(out)
     assert record["lesions"] == []
     assert (out / record["sr"]).exists()
     assert not {"seg", "rtstruct", "not_written"} & record.keys()
-    assert not stale.exists(), "it told of an earlier answer"
+    assert not stale.exists(), "it described an earlier result"
 
 
 def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
@@ -152,7 +148,7 @@ def test_dicom_files_named_by_uid_are_found_in_folders(make_dicom, tmp_path):
     ]
 
 
-def test_black_frames_of_a_clip_are_passed_over(make_dicom, tmp_path, capsys):
+def test_black_frames_of_a_clip_are_skipped(make_dicom, tmp_path, capsys):
     pixels = np.stack([make_dicom.image(n) for n in range(3)])
     pixels[0] = 0
     region = make_dicom.region(0, 0, 199, 249)
@@ -165,9 +161,9 @@ def test_black_frames_of_a_clip_are_passed_over(make_dicom, tmp_path, capsys):
     assert "does not look like" in capsys.readouterr().err
 
 
-def test_an_unknown_kind_is_wrong_usage(tmp_path, capsys):
+def test_an_unknown_format_is_wrong_usage(tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        main(["segment", "a.png", "--out", str(tmp_path / "out"), "--also", "segg"])
+        main(["segment", "a.png", "--out", str(tmp_path / "out"), "--formats", "segg"])
     assert stopped.value.code == 2
     assert "Did you mean 'seg'?" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""``suraksha segment --explain``: where the network looked, from the bundle alone."""
+"""``suraksha segment --explain``: attention maps from the bundle alone."""
 
 import json
 
@@ -30,21 +30,21 @@ def segment(image, tiny_bundle, tmp_path):
     return run
 
 
-def test_a_map_is_drawn_for_each_part_and_named_in_the_record(segment):
+def test_attention_maps_are_written_and_named_in_the_record(segment):
     code, record, out = segment("--explain")
     assert code == 0
     assert record["attention"] == "case_attention.png"
     with PilImage.open(out / "case_attention.png") as drawn:
-        assert drawn.size == (6 * 80, 60 + 44), "the image, the bottleneck and four gates"
+        assert drawn.size == (6 * 80, 60 + 44), "the image and five maps"
         assert "Suraksha" in drawn.text["Software"]
         assert np.ptp(np.asarray(drawn)) > 100
     code, record, _ = segment()
     assert "attention" not in record
     again, _, _ = segment("--explain")
-    assert again == 0, "its own file is written again"
+    assert again == 0, "its own file is replaced"
 
 
-def test_maps_are_no_images_to_segment(segment, tmp_path):
+def test_attention_maps_are_not_segmented(segment, tmp_path):
     segment("--explain")
     code = main(["segment", str(tmp_path), "--out", str(tmp_path / "out"), "--json"])
     assert code == 0
@@ -52,7 +52,7 @@ def test_maps_are_no_images_to_segment(segment, tmp_path):
     assert [json.loads(line)["mask"] for line in lines] == ["case_mask.png"]
 
 
-def test_a_bundle_that_cannot_tell_is_refused(segment, monkeypatch, capsys):
+def test_a_bundle_without_attention_outputs_is_refused(segment, monkeypatch, capsys):
     monkeypatch.setattr(Segmenter, "explain", lambda self, image: {})
     code, record, _ = segment("--explain")
     assert (code, record) == (2, None)

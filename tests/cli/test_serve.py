@@ -1,8 +1,9 @@
-"""``suraksha serve`` as it is called."""
+"""``suraksha serve`` on the command line."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,12 +20,12 @@ from suraksha.cli.app import main
         ["--host", "0.0.0.0", "--allow-remote"],
         ["--host", "::"],
         ["--workers", "0"],
-        ["--max-upload", "-1"],
+        ["--max-upload-mb", "-1"],
         ["--timeout", "nan"],
         ["--tls-cert", "cert.pem"],
     ],
 )
-def test_what_cannot_be_served_is_told(words, capsys, monkeypatch):
+def test_wrong_usage_is_explained(words, capsys, monkeypatch):
     monkeypatch.delenv("SURAKSHA_TOKEN", raising=False)
     assert main(["serve", *words]) == 2
     assert "suraksha: " in capsys.readouterr().err
@@ -42,7 +43,7 @@ def test_a_short_token_is_refused(tmp_path, capsys):
     assert "openssl" in capsys.readouterr().err
 
 
-def test_it_says_where_it_is_and_what_it_is_for(tmp_path):
+def test_it_prints_its_address_and_intended_use(tmp_path):
     command = [sys.executable, "-m", "suraksha.cli.app", "serve", "--port", "0"]
     environment = os.environ | {"HOME": str(tmp_path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
@@ -57,6 +58,17 @@ def test_it_says_where_it_is_and_what_it_is_for(tmp_path):
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_used_port_is_reported(capsys):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 1
+    err = capsys.readouterr().err
+    assert f"cannot listen on 127.0.0.1:{port}" in err
+    assert "Choose another --port" in err
 
 
 def test_the_server_loads_no_torch():

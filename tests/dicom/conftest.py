@@ -1,4 +1,4 @@
-"""Fixtures for tests of the node: real servers, and a node in this process."""
+"""Fixtures with real servers."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from .servers import Orthanc, install_tools, private_network
 
 @pytest.fixture(scope="session")
 def debian_tools():
-    """Orthanc, DCMTK and dicom3tools, installed where they are missing and that is possible."""
+    """Orthanc, DCMTK and dicom3tools, installed if they are missing."""
     why_not = install_tools()
     if why_not:
         pytest.skip(why_not)
@@ -15,7 +15,7 @@ def debian_tools():
 
 @pytest.fixture(scope="module")
 def own_network(debian_tools):
-    """The tests of a module in a network that nothing outside can reach."""
+    """Run the tests of a module in a network namespace that is not reachable from outside."""
     try:
         network = private_network()
         network.__enter__()

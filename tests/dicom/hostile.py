@@ -1,4 +1,4 @@
-"""What a node must survive: broken objects, and sockets that do not keep to the rules."""
+"""Hostile input for the storage SCP: invalid objects, and bytes that violate the protocol."""
 
 import socket
 import struct
@@ -22,7 +22,7 @@ UID = "1.2.826.0.1.3680043.8.498.1"
 
 
 def header(**elements):
-    """A small, sound US Image, but for what is changed; None removes."""
+    """A small valid US Image with changed elements; None removes one."""
     data = Dataset()
     data.SOPClassUID, data.SOPInstanceUID = UltrasoundImageStorage, UID
     data.StudyInstanceUID, data.SeriesInstanceUID = f"{UID}.1", f"{UID}.2"
@@ -49,7 +49,7 @@ def encoded(data, *, implicit=False):
 
 
 def nested(depth):
-    """Sequences in sequences, of undefined length, then a sound image."""
+    """Nested sequences of undefined length, then a valid image."""
     start = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     end = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
     return start * depth + end * depth
@@ -78,17 +78,17 @@ OBJECTS = {
     "random bytes": (bytes(range(256)) * 40, ExplicitVRLittleEndian),
     "zeros": (bytes(100_000), ExplicitVRLittleEndian),
     "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(5000), ExplicitVRLittleEndian),
-    "nested 5000 times": (nested(5000) + encoded(header()), ExplicitVRLittleEndian),
-    "nested 100 times": (nested(100) + encoded(header()), ExplicitVRLittleEndian),
-    "cut off in the header": (encoded(header())[:150], ExplicitVRLittleEndian),
-    "cut off in the pixels": (encoded(header())[:-2000], ExplicitVRLittleEndian),
+    "5000 nested sequences": (nested(5000) + encoded(header()), ExplicitVRLittleEndian),
+    "100 nested sequences": (nested(100) + encoded(header()), ExplicitVRLittleEndian),
+    "a truncated header": (encoded(header())[:150], ExplicitVRLittleEndian),
+    "truncated pixels": (encoded(header())[:-2000], ExplicitVRLittleEndian),
     "65535 x 65535 pixels": (encoded(header(Rows=65535, Columns=65535)), ExplicitVRLittleEndian),
     "two billion frames": (encoded(header(NumberOfFrames="2000000000")), ExplicitVRLittleEndian),
-    "frames that are no number": (
+    "an invalid number of frames": (
         encoded(header(NumberOfFrames="12")).replace(b"IS\x02\x0012", b"IS\x02\x00xx"),
         ExplicitVRLittleEndian,
     ),
-    "a bomb of RLE": (rle(30000, 30000), RLELossless),
+    "an RLE bomb": (rle(30000, 30000), RLELossless),
     "no pixels": (encoded(header(PixelData=None)), ExplicitVRLittleEndian),
     "no rows": (encoded(header(Rows=None)), ExplicitVRLittleEndian),
     "64 bits a pixel": (encoded(header(BitsAllocated=64)), ExplicitVRLittleEndian),
@@ -112,15 +112,20 @@ def associate(port, *, title="SURAKSHA", calling="SCANNER", syntax=ExplicitVRLit
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
     entity.add_requested_context(UltrasoundImageStorage, syntax)
     entity.add_requested_context("1.2.840.10008.1.1")
-    return entity.associate("127.0.0.1", port, ae_title=title, **more)
+    association = entity.associate("127.0.0.1", port, ae_title=title, **more)
+    if not association.is_established and association.dul.socket is not None:
+        wire = association.dul.socket.socket
+        if wire is not None:  # pynetdicom leaves it to the garbage collector
+            wire.close()
+    return association
 
 
 def store_raw(port, content, *, uid=UID, syntax=ExplicitVRLittleEndian, times=1):
-    """Send bytes as the data set of a C-STORE; the status, or None where the peer hangs up."""
+    """Send bytes as the data set of a C-STORE; the status, or None if the peer aborts."""
     association = associate(port, syntax=syntax)
     if not association.is_established:
         raise ConnectionError("no association")
-    association._reactor_checkpoint.clear()  # as send_c_store does: the answer is ours to read
+    association._reactor_checkpoint.clear()  # as send_c_store does, to read the answer here
     while not association._is_paused and association.is_alive():
         time.sleep(0.01)
     request = C_STORE()
@@ -158,31 +163,31 @@ def p_data(content, control=3):
     return pdu(4, struct.pack(">LBB", len(content) + 2, 1, control) + content)
 
 
-# name -> what is written to the socket, in pieces; after each an answer is waited for, shortly
+# name -> what is written to the socket, in pieces, with a short wait for an answer after each
 SOCKETS = {
-    "garbage": [b"\xde\xad\xbe\xef" * 1000],
+    "random bytes": [b"\xde\xad\xbe\xef" * 1000],
     "HTTP": [b"GET / HTTP/1.1\r\nHost: node\r\n\r\n"],
     "three bytes": [b"\x01\x00\x00"],
     "a PDU of 4 GiB": [pdu(1, b"x" * 100, 0xFFFFFFFF)],
     "P-DATA before an association": [p_data(b"\0" * 40)],
-    "an abort at once": [pdu(7, b"\0\0\0\0")],
-    "half an association": [request_bytes()[:60]],
-    "an association of garbage": [pdu(1, b"\xff" * 300)],
-    "an association with lengths that lie": [request_bytes()[:74] + b"\x10\0\xff\xff" * 50],
+    "an immediate abort": [pdu(7, b"\0\0\0\0")],
+    "a truncated association request": [request_bytes()[:60]],
+    "an invalid association request": [pdu(1, b"\xff" * 300)],
+    "an association request with wrong lengths": [request_bytes()[:74] + b"\x10\0\xff\xff" * 50],
     "a P-DATA of 4 GiB": [request_bytes(), pdu(4, b"\0" * 100, 0xFFFFFFFF)],
-    "a command of garbage": [request_bytes(), p_data(b"\xff" * 200)],
+    "an invalid command": [request_bytes(), p_data(b"\xff" * 200)],
     "an empty command": [request_bytes(), p_data(b"")],
     "a command without a field": [request_bytes(), p_data(b"\0\0\0\0\4\0\0\0\0\0\0\0")],
     "a command of an unknown kind": [
         request_bytes(),
         p_data(b"\0\0\0\1\2\0\0\0\x77\x77\0\0\0\x08\2\0\0\0\1\1"),
     ],
-    "PDVs with lengths that lie": [request_bytes(), pdu(4, struct.pack(">LBB", 0xFFFF, 1, 3))],
-    "a context that was not agreed": [
+    "PDVs with wrong lengths": [request_bytes(), pdu(4, struct.pack(">LBB", 0xFFFF, 1, 3))],
+    "a context that was not negotiated": [
         request_bytes(),
         pdu(4, struct.pack(">LBB", 12, 77, 3) + b"\0" * 10),
     ],
-    "a second association inside": [request_bytes(), request_bytes()],
+    "a second association request": [request_bytes(), request_bytes()],
 }
 
 
@@ -193,7 +198,7 @@ def write_to(port, pieces):
             for piece in pieces:
                 wire.sendall(piece)
                 wire.recv(1 << 16)
-        except OSError:  # silence, or a closed door
+        except OSError:  # no answer, or a closed connection
             pass
 
 

@@ -1,4 +1,4 @@
-"""Synthetic ultrasound DICOM files, made of phantoms; nothing in them comes from a patient."""
+"""Synthetic ultrasound DICOM files made from phantoms, without any patient data."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ PILLOW = {JPEGBaseline8Bit: ("JPEG", {"quality": 95}), JPEG2000Lossless: ("JPEG2
 
 
 def image(number=0, *, seed=4, shape=SHAPE, banner=0, rgb=False):
-    """Pixels of a phantom below a banner of ``banner`` rows with white marks, as if burned in."""
+    """Pixels of a phantom below a banner of ``banner`` rows with white marks like text."""
     phantom = sample_phantom(seed, number, shape=shape)
     pixels = np.zeros((shape[0] + banner, shape[1]), np.uint8)
     pixels[banner:] = phantom.image.pixels
@@ -34,7 +34,7 @@ def image(number=0, *, seed=4, shape=SHAPE, banner=0, rgb=False):
 
 
 def region(top, left, bottom, right, *, spacing_mm=0.2):
-    """An item of the Sequence of Ultrasound Regions; bounds inclusive."""
+    """An item of the Sequence of Ultrasound Regions; bounds are inclusive."""
     item = Dataset()
     item.RegionSpatialFormat, item.RegionDataType, item.RegionFlags = 1, 1, 0
     item.RegionLocationMinX0, item.RegionLocationMinY0 = left, top
@@ -45,9 +45,9 @@ def region(top, left, bottom, right, *, spacing_mm=0.2):
 
 
 def us_image(path, *, pixels=None, number=0, regions=(), sop_class=None, study="1", **elements):
-    """Write a US Image; with (frames, rows, cols[, 3]) pixels a US Multi-frame. The dataset.
+    """Write a US Image, or a US Multi-frame for (frames, rows, cols[, 3]) pixels; the dataset.
 
-    ``syntax`` among the elements chooses the transfer syntax; other elements are set as they are.
+    ``syntax`` selects the transfer syntax; the other elements are set in the dataset.
     """
     pixels = image(number) if pixels is None else pixels
     rgb = pixels.ndim > 2 and pixels.shape[-1] == 3
@@ -131,14 +131,14 @@ def _encapsulate(data, pixels, syntax):
 
 
 def us_cine(path, *, frames=5, first=0, rgb=False, shape=SHAPE, **elements):
-    """Write a US Multi-frame of ``frames`` phantoms; the fourth of each six has no lesion."""
+    """Write a US Multi-frame of ``frames`` phantoms; one of six has no lesion."""
     numbers = range(first, first + frames)
     pixels = np.stack([image(number, rgb=rgb, shape=shape) for number in numbers])
     return us_image(path, pixels=pixels, number=first, **elements)
 
 
 def us_files(folder: Path, count: int, *, shape=SHAPE) -> list[Path]:
-    """``count`` single images of one study; of six one has no lesion."""
+    """``count`` single images of one study; one of six has no lesion."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"us-{number:04d}.dcm" for number in range(count)]
     for number, path in enumerate(paths):

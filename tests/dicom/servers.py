@@ -1,4 +1,4 @@
-"""Real servers for tests and trials, in a network of their own that nothing outside can reach."""
+"""Real servers for tests and trials, in a network namespace that is not reachable from outside."""
 
 import ctypes
 import fcntl
@@ -28,13 +28,13 @@ USER, PASSWORD = "tests", "only-for-tests"
 
 
 def missing_tools():
-    """Debian packages that are not installed."""
+    """The Debian packages that are not installed."""
     wanted = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
     return wanted + ["orthanc-dicomweb"] * (not list(PLUGINS.glob(WEB_PLUGIN)))
 
 
 def install_tools():
-    """Install them where that is possible; why not, or nothing."""
+    """Install them if possible; the reason if not, else an empty string."""
     if not missing_tools():
         return ""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -47,9 +47,9 @@ def install_tools():
 
 @contextmanager
 def private_network():
-    """This thread, and what it starts, in a network that holds a loopback and nothing else.
+    """Move this thread, and what it starts, to a network namespace with a loopback only.
 
-    Raises OSError where that is not permitted.
+    Raises OSError if that is not permitted.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/thread-self/ns/net").open() as before:
@@ -57,8 +57,8 @@ def private_network():
             raise OSError(ctypes.get_errno(), "a network namespace is not permitted")
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-                asked = struct.pack("16sh", b"lo", 0)
-                flags = struct.unpack("16sh", fcntl.ioctl(any_socket, GET_FLAGS, asked))[1]
+                request = struct.pack("16sh", b"lo", 0)
+                flags = struct.unpack("16sh", fcntl.ioctl(any_socket, GET_FLAGS, request))[1]
                 fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh", b"lo", flags | UP))
             yield
         finally:
@@ -66,7 +66,7 @@ def private_network():
 
 
 class Orthanc:
-    """A real Orthanc with DICOMweb; start it in a `private_network`, as it listens everywhere."""
+    """A real Orthanc with DICOMweb; it listens on all addresses: use a `private_network`."""
 
     def __init__(self, folder: Path, **settings):
         self.folder, self.settings, self._process = folder, settings, None
@@ -113,7 +113,7 @@ class Orthanc:
         wait_for(lambda: self.reachable(), 20, "Orthanc")
 
     def stop(self):
-        self._process.kill()  # its own way to end takes seconds
+        self._process.kill()  # a regular stop takes seconds
         self._process.wait(20)
 
     def reachable(self):
@@ -146,31 +146,31 @@ class Orthanc:
         ]
 
     def file(self, instance):
-        """An instance as it is stored."""
+        """The stored file of an instance."""
         return self.get(f"/instances/{instance}/file")
 
     def upload(self, path):
-        """Put a file in over REST."""
+        """Upload a file over REST."""
         return self.get("/instances", method="POST", data=Path(path).read_bytes())
 
 
 def wait_for(condition, seconds, what):
-    """Wait until a condition holds; what it gave."""
+    """Wait until a condition is true; its value."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come in {seconds} s")
+            raise TimeoutError(f"{what} did not happen within {seconds} s")
         time.sleep(0.05)
     return found
 
 
 def program(*words):
-    """The command line of our own program."""
+    """The command line of suraksha."""
     return [sys.executable, "-m", "suraksha.cli.app", *map(str, words)]
 
 
 class Listening:
-    """`suraksha dicom listen` or `watch` as a process of its own."""
+    """`suraksha dicom listen` or `watch` as a process."""
 
     def __init__(self, *words, log):
         self.words, self.log, self.process = words, log, None
@@ -198,7 +198,7 @@ class Listening:
         wait_for(ready, 60, "the node")
 
     def stop(self):
-        """SIGTERM; the exit code."""
+        """Send SIGTERM; the exit code."""
         self.process.terminate()
         return self.process.wait(60)
 
@@ -207,6 +207,6 @@ class Listening:
         self.process.wait(20)
 
     def status(self):
-        """The newest status line."""
+        """The latest status line."""
         lines = [line for line in self.log.read_text().splitlines() if '"status"' in line]
         return json.loads(lines[-1]) if lines else None

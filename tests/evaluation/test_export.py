@@ -1,4 +1,4 @@
-"""Export writes only what agrees with torch."""
+"""Export writes only a network on which ONNX Runtime and torch agree."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def images():
     return [Image(rng.integers(0, 256, (50, 40), np.uint8)) for _ in range(3)]
 
 
-def test_parity_is_checked_at_three_sizes_one_of_them_not_square():
+def test_parity_is_checked_at_three_sizes_of_which_one_is_not_square():
     sizes = [p.shape for p in parity_preparations(PREPARATION, 16)]
     assert sizes == [(32, 32), (64, 64), (48, 64)]
 
@@ -47,28 +47,28 @@ def test_a_network_that_differs_is_refused(network, images):
     assert found["32x32"] < 1e-5
     torch.manual_seed(1)
     other = create_model("suraksha", options={"width": 4}).eval()
-    with pytest.raises(TrainError, match="differs from the network"):
+    with pytest.raises(TrainError, match="differs from torch"):
         check_parity(other, model, images=images, preparations=[PREPARATION])
     with torch.no_grad():
         other.head.bias.fill_(float("nan"))
-    with pytest.raises(TrainError, match="differs from the network by nan"):
+    with pytest.raises(TrainError, match="differs from torch by nan"):
         check_parity(other, model, images=images, preparations=[PREPARATION])
 
 
-def test_nothing_is_written_where_the_answers_differ(tiny_run, phantom_root, tmp_path, monkeypatch):
+def test_nothing_is_written_where_the_outputs_differ(tiny_run, phantom_root, tmp_path, monkeypatch):
     monkeypatch.setattr("suraksha.evaluation.export.TOLERANCE", -1.0)
     with pytest.raises(TrainError):
         export(tiny_run, tmp_path / "x.busi", data=phantom_root)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_name_must_be_a_bundle_s(tiny_run, phantom_root, tmp_path):
+def test_the_path_must_end_in_busi(tiny_run, phantom_root, tmp_path):
     with pytest.raises(BundleError, match=r"does not end in \.busi"):
         export(tiny_run, tmp_path / "x.onnx", data=phantom_root)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cache_serves_the_export_too(tiny_run, phantom_cache, tmp_path):
+def test_a_run_is_exported_with_a_cache(tiny_run, phantom_cache, tmp_path):
     card = export(tiny_run, tmp_path / "x.busi", data=phantom_cache)
     assert read_bundle(tmp_path / "x.busi").card == card
     assert card.calibration["pixels"] == 32 * 32 * len(card.test_images)
@@ -78,15 +78,14 @@ def test_a_cache_serves_the_export_too(tiny_run, phantom_cache, tmp_path):
 def two_runs(tiny_config, phantom_cache, tmp_path_factory):
     """A run on the whole training part, and one of the same recipe that held a part back."""
     out = tmp_path_factory.mktemp("two")
-    shares = (0.0, 0.3)
     configs = [
         replace(tiny_config, data=replace(tiny_config.data, validation_fraction=fraction))
-        for fraction in shares
+        for fraction in (0.0, 0.3)
     ]
     return [train(config, phantom_cache, out=out, progress=False) for config in configs]
 
 
-def test_another_run_can_give_what_is_fitted(two_runs, phantom_root, tmp_path):
+def test_the_fits_of_another_run_can_be_used(two_runs, phantom_root, tmp_path):
     whole, held = two_runs
     assert set(held.split.train) < set(whole.split.train)
     card = export(whole, tmp_path / "x.busi", data=phantom_root, options=ExportOptions(fits=held))
@@ -107,21 +106,21 @@ def test_another_run_can_give_what_is_fitted(two_runs, phantom_root, tmp_path):
     assert own.confidence_calibration.fit["part"].startswith("validation part")
     assert card.training["config_sha256"] == whole.config.sha256
     assert card.model_sha256 != own.model_sha256
-    told = card.training["rule, temperatures and trust fitted on"]
-    assert told.startswith(f"{len(held.split.validation)} of these images")
+    note = card.training["post-processing and calibration fitted on"]
+    assert note.startswith(f"{len(held.split.validation)} of these images")
 
 
 def test_fits_of_another_recipe_or_without_validation_are_refused(two_runs, phantom_root, tmp_path):
     whole, held = two_runs
     longer = replace(held.config, optim=replace(held.config.optim, learning_rate=1e-5))
     for fits in (whole, replace(held, config=longer)):
-        with pytest.raises(TrainError, match="cannot give the fits"):
+        with pytest.raises(TrainError, match="cannot be used for run"):
             export(whole, tmp_path / "x.busi", data=phantom_root, options=ExportOptions(fits=fits))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["suraksha", "suraksha-lite"])
-def test_rounded_weights_give_nearly_the_same_answer_in_half_the_room(name):
+def test_rounded_weights_give_nearly_the_same_output(name):
     torch.manual_seed(0)
     network = create_model(name, options={"width": 4})
     with torch.no_grad():
@@ -139,7 +138,7 @@ def test_rounded_weights_give_nearly_the_same_answer_in_half_the_room(name):
             assert not (bits & 0b1111111111111).any(), "24 - 11 bits are 0"
 
 
-def test_all_bits_change_nothing_and_odd_ones_are_refused():
+def test_24_bits_change_nothing_and_other_numbers_are_refused():
     network = create_model("suraksha", options={"width": 4}).eval()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     after = round_weights(network, 24).state_dict()
@@ -148,3 +147,19 @@ def test_all_bits_change_nothing_and_odd_ones_are_refused():
     for bits in (1, 25):
         with pytest.raises(TrainError, match="11 halves the file"):
             round_weights(network, bits)
+
+
+def test_a_network_that_is_not_better_than_the_mean_mask_is_reported(
+    tiny_run, phantom_root, tmp_path, monkeypatch
+):
+    """The log and the card's limits say so."""
+    from suraksha.evaluation import evaluate
+
+    monkeypatch.setattr(evaluate, "mean_mask", lambda masks: masks.mean(0) > 0.2)
+    monkeypatch.setattr(
+        evaluate, "mean_mask_warning", lambda dice, mean_mask_dice, *, where: f"worse on {where}"
+    )
+    lines = []
+    card = export(tiny_run, tmp_path / "x.busi", data=phantom_root, log=lines.append)
+    assert lines == ["worse on the scored images"]
+    assert card.limits[0] == lines[0]

@@ -1,4 +1,4 @@
-"""The fit of the presence rule, against brute force with `lesion_mask` and the metrics."""
+"""The fit of the post-processing rule, against brute force with `lesion_mask` and the metrics."""
 
 import json
 import math
@@ -20,11 +20,6 @@ from suraksha.evaluation.fit_postprocessing import (
 )
 from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.metrics.overlap import counts, dice
-from suraksha.runs.fits import (
-    RunPostProcessing,
-    read_postprocessing,
-    save_postprocessing,
-)
 
 
 def image(seed, *, normal=False, side=16):
@@ -59,7 +54,12 @@ def measured(cases, threshold, rule):
     flagged, missed, scores = 0, 0, []
     for case in cases:
         truth = case.truth
-        mask = lesion_mask(case.probability, threshold=threshold, rule=rule, lesion=case.lesion)
+        mask = lesion_mask(
+            case.probability,
+            threshold=threshold,
+            rule=rule,
+            lesion_probability=case.lesion_probability,
+        )
         if truth.any():
             scores.append(dice(counts(mask, truth)))
             missed += not (mask & truth).any()
@@ -94,7 +94,7 @@ def brute_force(cases, threshold, max_flagged):
     max_flagged=st.sampled_from([0.0, 0.1, 0.4, 1.0]),
 )
 @settings(deadline=None, max_examples=6)
-def test_the_fit_is_that_of_brute_force(seed, lesions, normals, threshold, max_flagged):
+def test_the_fit_equals_brute_force(seed, lesions, normals, threshold, max_flagged):
     cases = images(seed, lesions, normals) or [image(seed)]
     found = fit_postprocessing(cases, threshold=threshold, max_flagged=max_flagged)
     assert found.rule == brute_force(cases, threshold, max_flagged)
@@ -123,17 +123,17 @@ def block(peak, *, rows=4, truth=True, lesion=1.0):
     return Case(probability, (probability > 0.5) & truth, lesion)
 
 
-def test_normals_cost_no_dice_where_the_peaks_part_them():
+def test_peaks_that_separate_normals_cost_no_dice():
     lesions = [block(peak) for peak in (0.96, 0.97, 0.999)]
     normals = [block(peak, truth=False) for peak in (0.8, 0.85, 0.93)]
     found = fit_postprocessing([*lesions, *normals], max_flagged=0.1)
-    assert found.rule == PostProcessing(peak=0.94)
+    assert found.rule == PostProcessing(min_peak=0.94)
     assert (found.flagged, found.missed, found.chosen.dice) == (0, 0, 1.0)
     assert (found.without.flagged, found.without.missed) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(("max_flagged", "flagged"), [(0.0, 0), (0.34, 1), (0.7, 2), (1.0, 3)])
-def test_the_limit_on_normals_is_kept_even_at_the_cost_of_lesions(max_flagged, flagged):
+def test_the_limit_on_normals_holds_even_at_the_cost_of_lesions(max_flagged, flagged):
     lesions = [block(peak) for peak in (0.7, 0.8, 0.9)]
     normals = [block(peak, truth=False) for peak in (0.71, 0.81, 0.91)]
     found = fit_postprocessing([*lesions, *normals], max_flagged=max_flagged)
@@ -143,7 +143,7 @@ def test_the_limit_on_normals_is_kept_even_at_the_cost_of_lesions(max_flagged, f
     assert [point.missed for point in found.curve] == pytest.approx([1, 2 / 3, 1 / 3, 0])
 
 
-def test_the_area_parts_what_the_peak_cannot():
+def test_the_area_separates_what_the_peak_cannot():
     lesions = [block(0.9, rows=8), block(0.9, rows=10)]
     specks = [block(1.0, rows=1, truth=False)] * 2
     found = fit_postprocessing([*lesions, *specks], max_flagged=0)
@@ -151,15 +151,15 @@ def test_the_area_parts_what_the_peak_cannot():
     assert (found.flagged, found.chosen.dice) == (0, 1.0)
 
 
-def test_the_second_output_parts_what_peak_and_area_cannot():
-    lesions = [block(0.9, lesion=told) for told in (0.31, 0.9, 1.0)]
-    normals = [block(1.0, rows=9, truth=False, lesion=told) for told in (0.0, 0.1, 0.24)]
+def test_the_classification_head_separates_what_peak_and_area_cannot():
+    lesions = [block(0.9, lesion=value) for value in (0.31, 0.9, 1.0)]
+    normals = [block(1.0, rows=9, truth=False, lesion=value) for value in (0.0, 0.1, 0.24)]
     found = fit_postprocessing([*lesions, *normals], max_flagged=0)
     assert found.rule == PostProcessing(0.0, 0.0, 0.3)
     assert (found.flagged, found.chosen.dice) == (0, 1.0)
 
 
-def test_where_none_flags_few_enough_the_fewest_are_flagged():
+def test_if_no_rule_flags_few_enough_the_fewest_are_flagged():
     sure = Case(np.ones((10, 10), np.float32), np.zeros((10, 10), bool))
     cases = [block(0.9), sure, block(0.9, truth=False)]
     found = fit_postprocessing(cases, max_flagged=0.1)
@@ -167,7 +167,7 @@ def test_where_none_flags_few_enough_the_fewest_are_flagged():
     assert found.rule == brute_force(cases, 0.5, 0.1)
 
 
-def test_without_normals_dice_alone_chooses_and_the_record_says_so():
+def test_without_normals_dice_alone_decides_and_the_record_says_so():
     case = block(0.9)
     case.probability[15, 15] = 0.55
     found = fit_postprocessing([case])
@@ -179,7 +179,7 @@ def test_without_normals_dice_alone_chooses_and_the_record_says_so():
     assert {point["flagged"] for point in table["curve"]} == {None}
 
 
-def test_normals_alone_are_left_empty_by_the_mildest_rule():
+def test_normals_alone_are_emptied_by_the_mildest_rule():
     found = fit_postprocessing([block(0.83, truth=False), block(0.7, truth=False)], max_flagged=0)
     assert found.rule == PostProcessing(0.85)
     assert math.isnan(found.chosen.dice)
@@ -189,47 +189,15 @@ def test_normals_alone_are_left_empty_by_the_mildest_rule():
 @pytest.mark.parametrize(
     "numbers", [{"threshold": 0.0}, {"threshold": 1.0}, {"max_flagged": -0.1}, {"max_flagged": 2}]
 )
-def test_odd_numbers_are_refused(numbers):
-    with pytest.raises(UsageError, match="cannot be used"):
+def test_numbers_outside_their_range_are_refused(numbers):
+    with pytest.raises(UsageError, match="is not valid"):
         fit_postprocessing([block(0.9)], **numbers)
 
 
-def test_odd_images_are_refused():
+def test_invalid_images_are_refused():
     with pytest.raises(UsageError, match="no images"):
         fit_postprocessing([])
     with pytest.raises(InputError, match="has shape"):
         fit_postprocessing([Case(np.zeros((4, 4), np.float32), np.zeros((4, 5), bool))])
-    with pytest.raises(InputError, match="is no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         fit_postprocessing([Case(np.zeros((4, 4), np.float32), np.zeros((4, 4)))])
-
-
-def test_the_file_there_and_back(tmp_path):
-    found = fit_postprocessing(images(3, 4, 3))
-    path = tmp_path / "postprocessing.json"
-    assert read_postprocessing(path) == RunPostProcessing()
-    fit = {"dataset": "x", **found.to_dict()}
-    save_postprocessing(RunPostProcessing(found.threshold, found.rule, fit), path)
-    back = read_postprocessing(path)
-    assert (back.threshold, back.rule) == (found.threshold, found.rule)
-    assert back.fit == {"dataset": "x", **found.to_dict()}
-    assert [point["dice"] for point in back.fit["curve"]] == [p.dice for p in found.curve]
-    assert [p.name for p in tmp_path.iterdir()] == ["postprocessing.json"]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "3",
-        "{}",
-        '{"threshold": 0.5, "fit": {}, "peak": 2}',
-        '{"threshold": 0.5, "fit": {}, "peak": 0.5, "colour": "red"}',
-        '{"threshold": null, "fit": {}}',
-        '{"threshold": 0.5, "fit": 3}',
-    ],
-)
-def test_an_odd_file_is_refused(tmp_path, text):
-    (tmp_path / "postprocessing.json").write_text(text)
-    with pytest.raises(ValueError):
-        read_postprocessing(tmp_path / "postprocessing.json")

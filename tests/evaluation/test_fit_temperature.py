@@ -1,4 +1,4 @@
-"""The temperature against a grid, and what it may not change."""
+"""Temperature scaling of classes and mask, against simulations and a grid search."""
 
 import math
 
@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax
+from scipy.special import expit, softmax
+from scipy.special import logit as log_odds
 from sklearn.metrics import log_loss
 
 from suraksha.errors import TrainError
 from suraksha.evaluation.fit_temperature import (
-    GREATEST,
-    LEAST,
-    fit_temperature,
+    MAX_CLASS_TEMPERATURE,
+    MIN_CLASS_TEMPERATURE,
+    fit_class_temperature,
+    fit_mask_temperature,
     negative_log_likelihood,
 )
-from suraksha.runs.fits import RunClasses, read_classes, save_classes
 
 
 def drawn(count, *, scale, seed):
@@ -28,8 +29,8 @@ def drawn(count, *, scale, seed):
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
-def test_the_temperature_of_the_draw_is_found(scale):
-    found = fit_temperature(*drawn(4000, scale=scale, seed=1))
+def test_the_class_temperature_of_a_simulation_is_recovered(scale):
+    found = fit_class_temperature(*drawn(4000, scale=scale, seed=1))
     assert found.temperature == pytest.approx(scale, rel=0.1)
     assert found.images == 4000
 
@@ -38,11 +39,11 @@ def test_the_temperature_of_the_draw_is_found(scale):
 @settings(max_examples=15, deadline=None)
 def test_no_temperature_of_a_grid_is_better(seed, count, scale):
     logits, labels = drawn(count, scale=scale, seed=seed)
-    found = fit_temperature(logits, labels)
-    grid = np.geomspace(LEAST, GREATEST, 300)[:, None, None]
-    told = softmax(logits / grid, axis=2)[:, np.arange(count), labels]
-    losses = -np.log(np.maximum(told, 1e-300)).mean(axis=1)
-    assert LEAST <= found.temperature <= GREATEST
+    found = fit_class_temperature(logits, labels)
+    grid = np.geomspace(MIN_CLASS_TEMPERATURE, MAX_CLASS_TEMPERATURE, 300)[:, None, None]
+    probabilities = softmax(logits / grid, axis=2)[:, np.arange(count), labels]
+    losses = -np.log(np.maximum(probabilities, 1e-300)).mean(axis=1)
+    assert MIN_CLASS_TEMPERATURE <= found.temperature <= MAX_CLASS_TEMPERATURE
     assert found.nll_after <= losses.min() + 1e-4
     assert found.nll_after <= found.nll_before
     now = negative_log_likelihood(logits, labels, temperature=found.temperature)
@@ -67,35 +68,26 @@ def test_likelihood_by_hand():
         (np.array([[0, math.nan, 0]]), np.array([0])),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(logits, labels):
+def test_invalid_logits_and_labels_are_refused(logits, labels):
     with pytest.raises(TrainError, match="cannot be calibrated"):
-        fit_temperature(logits, labels)
+        fit_class_temperature(logits, labels)
 
 
-def test_the_file_there_and_back(tmp_path):
-    path = tmp_path / "classes.json"
-    assert read_classes(path) is None
-    classes = RunClasses(("a", "b"), 1.5, ("b",), {"images": 4, "part": "x"})
-    save_classes(classes, path)
-    assert read_classes(path) == classes
+def maps(temperature, logits):
+    return [expit(one / temperature).astype(np.float32) for one in logits]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        "{}",
-        '{"names": ["a"], "temperature": 1, "fit": {}}',
-        '{"names": [], "temperature": 1, "normal": [], "fit": {}}',
-        '{"names": ["a"], "temperature": 0, "normal": [], "fit": {}}',
-        '{"names": ["a"], "temperature": 1, "normal": ["b"], "fit": {}}',
-        '{"names": ["a"], "temperature": 1, "normal": [], "fit": {}, "more": 1}',
-        '{"names": 3, "temperature": 1}',
-    ],
-)
-def test_a_damaged_file_is_refused(tmp_path, text):
-    path = tmp_path / "classes.json"
-    path.write_text(text)
-    with pytest.raises(ValueError, match=r"classes|Expecting"):
-        read_classes(path)
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_the_mask_temperature_of_a_simulation_is_recovered(temperature):
+    rng = np.random.default_rng(0)
+    logits, truths = [], []
+    for _ in range(40):
+        calibrated = rng.uniform(0.02, 0.98, (60, 80))
+        truths.append(rng.random(calibrated.shape) < calibrated)
+        logits.append(temperature * log_odds(calibrated))
+    found = fit_mask_temperature(lambda at: maps(at, logits), truths)
+    assert found == pytest.approx(temperature, rel=0.03)
+
+
+def test_without_images_the_mask_temperature_is_1():
+    assert fit_mask_temperature(lambda at: [], []) == 1.0

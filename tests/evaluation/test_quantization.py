@@ -1,16 +1,13 @@
-"""A network in 8 bits: it answers nearly the same, is smaller, and is refused where it costs."""
-
-from dataclasses import replace
+"""8-bit quantisation: nearly the same output, and refused where it costs Dice."""
 
 import numpy as np
 import pytest
 
 from suraksha.errors import TrainError
-from suraksha.evaluation.export import ExportOptions, export
+from suraksha.evaluation.export import ExportOptions, export, segmenter_of
 from suraksha.evaluation.quantization import check_cost
-from suraksha.inference.bundle import Bundle, read_bundle
+from suraksha.inference.bundle import read_bundle
 from suraksha.inference.engines import create_engine
-from suraksha.inference.segmenter import Segmenter
 from suraksha.reporting.model_card import model_card
 from suraksha.runs.config import config_from_dict
 from suraksha.training.fit import train
@@ -36,7 +33,7 @@ def exported(watched, phantom_root, tmp_path_factory):
     return export(watched, path, data=phantom_root), read_bundle(path)
 
 
-def test_an_export_fits_trust_on_the_validation_part(watched, exported):
+def test_an_export_fits_calibration_on_the_validation_part(watched, exported):
     card, _ = exported
     fit = card.confidence_calibration.fit
     assert fit["images"] == len(watched.split.validation)
@@ -52,7 +49,7 @@ def test_an_export_fits_trust_on_the_validation_part(watched, exported):
 def test_eight_bits_are_gated_stated_and_run_everywhere(
     watched, exported, phantom_root, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("suraksha.evaluation.quantization.MOST_LOST", 1.0)
+    monkeypatch.setattr("suraksha.evaluation.quantization.MAX_DICE_LOSS", 1.0)
     path = tmp_path / "small.busi"
     card = export(watched, path, data=phantom_root, options=ExportOptions(int8=True))
     small, whole = read_bundle(path), exported[1]
@@ -74,16 +71,13 @@ def test_eight_bits_are_gated_stated_and_run_everywhere(
 
 
 def test_what_costs_too_much_is_not_written(watched, phantom_root, tmp_path, monkeypatch):
-    monkeypatch.setattr("suraksha.evaluation.quantization.MOST_LOST", -1.0)
+    monkeypatch.setattr("suraksha.evaluation.quantization.MAX_DICE_LOSS", -1.0)
     with pytest.raises(TrainError, match=r"the mean Dice falls from .* Export without --int8"):
         export(watched, tmp_path / "x.busi", data=phantom_root, options=ExportOptions(int8=True))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_validation_images_the_cost_is_not_known(exported):
-    card, bundle = exported
-    predict = Segmenter(
-        Bundle(replace(card), bundle.model, ""), create_engine("onnxruntime", bundle.model)
-    ).predict
+def test_without_validation_images_the_cost_cannot_be_measured(exported):
+    segmenter = segmenter_of(exported[0], exported[1].model)
     with pytest.raises(TrainError, match="no validation part"):
-        check_cost(card, whole=predict, small=predict, images=[])
+        check_cost(segmenter, segmenter, images=[])

@@ -68,9 +68,9 @@ class Counted:
         )
         run = start_run(out, config, split=split)
         if run.finished is None:
-            if error := self.fails.get(config.data.number):
+            if error := self.fails.get(config.data.split):
                 raise error
-            self.trained.append(config.data.number)
+            self.trained.append(config.data.split)
             done = {"seconds": 60.0, "epochs": 1, "device": "none"}
             write_text(run.folder / "finished.json", json.dumps(done))
         return open_run(run.folder)
@@ -79,7 +79,7 @@ class Counted:
         grid = "32x32" if data.name == "cache" else "native"
         if error := self.fails.get(grid):
             raise error
-        self.scored.append((run.config.data.number, grid))
+        self.scored.append((run.config.data.split, grid))
         facts = {
             **training_facts(run),
             **{"parameters": 10, "macs": 100, "scored_dataset": "synthetic"},

@@ -8,11 +8,11 @@ import pytest
 import suraksha
 from suraksha.cli.app import main
 from suraksha.errors import UsageError
-from suraksha.experiments.execution import BenchOptions, bench
+from suraksha.experiments.execution import PlanOptions, run_plan
 from suraksha.experiments.plan import load_plan
-from suraksha.experiments.status import states
+from suraksha.experiments.results import run_states
 
-PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "clean"\nnumbers = [0, 1, 2]\n'
+PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "clean"\nsplits = [0, 1, 2]\n'
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def times(folder):
 
 def test_all_is_done_once_and_never_again(plan, counted, tmp_path):
     told = []
-    options = BenchOptions(log=told.append, progress=False)
-    first = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    options = PlanOptions(log=told.append, progress=False)
+    first = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 1, 2]
     assert counted.scored == [(n, grid) for n in (0, 1, 2) for grid in ("native", "32x32")]
     assert counted.packed == [32], "one size is packed once"
@@ -37,7 +37,7 @@ def test_all_is_done_once_and_never_again(plan, counted, tmp_path):
     assert told[1].endswith("(3 left)"), "nothing is known yet"
     assert told[3].endswith("(1 left, about 0 h 01 min of training)"), "each took a minute"
     before = times(tmp_path / "out")
-    again = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    again = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 1, 2]
     assert len(counted.scored) == 6
     assert times(tmp_path / "out") == before
@@ -48,14 +48,14 @@ def test_all_is_done_once_and_never_again(plan, counted, tmp_path):
 def test_a_kill_loses_no_finished_run(plan, counted, tmp_path):
     counted.fails = {1: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
-        bench(plan, tmp_path, out=tmp_path / "out")
-    assert [s["state"] for s in states(load_plan(plan), tmp_path / "out")] == [
+        run_plan(plan, tmp_path, out=tmp_path / "out")
+    assert [s["state"] for s in run_states(load_plan(plan), tmp_path / "out")] == [
         "finished",
         "begun",
         "not begun",
     ]
     counted.fails = {}
-    done = bench(plan, tmp_path, out=tmp_path / "out")
+    done = run_plan(plan, tmp_path, out=tmp_path / "out")
     assert counted.trained == [0, 1, 2]
     assert counted.scored.count((0, "native")) == 1
     assert done.report["missing"] == []
@@ -64,17 +64,17 @@ def test_a_kill_loses_no_finished_run(plan, counted, tmp_path):
 def test_a_kill_between_the_scorings_repeats_only_what_is_missing(plan, counted, tmp_path):
     counted.fails = {"32x32": KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
-        bench(plan, tmp_path, out=tmp_path / "out")
+        run_plan(plan, tmp_path, out=tmp_path / "out")
     counted.fails = {}
-    bench(plan, tmp_path, out=tmp_path / "out")
+    run_plan(plan, tmp_path, out=tmp_path / "out")
     assert counted.scored[:3] == [(0, "native"), (0, "32x32"), (1, "native")]
 
 
 @pytest.mark.parametrize("error", [None, OSError("disk full"), RuntimeError("out of memory")])
 def test_a_failure_does_not_stop_the_others(plan, counted, tmp_path, error):
     counted.fails, told = {1: error or counted.error}, []
-    options = BenchOptions(log=told.append)
-    done = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    options = PlanOptions(log=told.append)
+    done = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 2]
     ((name, why),) = done.failed.items()
     assert "clean-1" in name
@@ -85,41 +85,41 @@ def test_a_failure_does_not_stop_the_others(plan, counted, tmp_path, error):
 
 
 def test_a_run_that_was_trained_anew_is_scored_anew(plan, counted, tmp_path):
-    options = BenchOptions(only=("clean:0",))
-    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    options = PlanOptions(only=("clean:0",))
+    run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     (finished,) = (tmp_path / "out").glob("*/finished.json")
     finished.write_text(json.dumps({"seconds": 61.0, "epochs": 1, "device": "none"}))
-    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.scored == [(0, "native"), (0, "32x32")] * 2
 
 
 @pytest.mark.parametrize("name", ["evaluation-native.json", "evaluation-32x32-images.jsonl"])
 def test_a_damaged_evaluation_is_made_again(plan, counted, tmp_path, name):
-    options = BenchOptions(only=("clean:0",))
-    bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    options = PlanOptions(only=("clean:0",))
+    run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     (path,) = (tmp_path / "out").glob(f"*/{name}")
     whole = path.read_bytes()
     path.write_bytes(whole[:40])
-    done = bench(plan, tmp_path, out=tmp_path / "out", options=options)
+    done = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert (len(counted.scored), counted.trained, done.failed) == (3, [0], {})
     assert path.read_bytes() == whole
 
 
 def test_only_the_chosen_are_run_and_all_finished_are_reported(plan, counted, tmp_path):
-    bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:2",)))
+    run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("clean:2",)))
     assert counted.trained == [2]
-    done = bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:0",)))
+    done = run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("clean:0",)))
     assert counted.trained == [2, 0]
     ((group),) = done.report["groups"]
     assert [row["number"] for row in group["rows"]] == [0, 2]
     assert len(done.report["missing"]) == 1
     with pytest.raises(UsageError, match="chooses nothing"):
-        bench(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("paper",)))
+        run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("paper",)))
 
 
 def test_a_cache_is_no_data_for_a_plan(plan, phantom_cache, tmp_path):
     with pytest.raises(UsageError, match="Give the data set"):
-        bench(plan, phantom_cache, out=tmp_path)
+        run_plan(plan, phantom_cache, out=tmp_path)
 
 
 def test_the_program_lists_runs_and_tells_of_failures(plan, counted, tmp_path, capsys):
@@ -148,7 +148,8 @@ def test_the_program_looks_where_fetch_and_train_put_things(
 ):
     seen = {}
     monkeypatch.setattr(
-        "suraksha.cli.bench.bench", lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0
+        "suraksha.cli.bench.run_plan",
+        lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
         main(["bench", "run", str(plan)])
@@ -191,12 +192,12 @@ def test_the_room_can_be_called():
 
 def test_a_plan_that_chooses_leaves_the_test_part_alone(plan, counted, tmp_path):
     chosen = load_plan(plan)
-    cells = tuple(replace(cell, part="validation") for cell in chosen.cells)
-    done = bench(replace(chosen, cells=cells), tmp_path, out=tmp_path / "out")
+    cells = tuple(replace(cell, part="validation") for cell in chosen.runs)
+    done = run_plan(replace(chosen, cells=cells), tmp_path, out=tmp_path / "out")
     assert done.report["part"] == "validation"
-    assert "Scored on the validation part" in done.text
+    assert "FinishedRun on the validation part" in done.text
     names = {path.name for path in (tmp_path / "out").rglob("evaluation-*.json")}
     assert names == {"evaluation-native-validation.json", "evaluation-32x32-validation.json"}
-    assert bench(plan, tmp_path, out=tmp_path / "out").report["missing"] == []
+    assert run_plan(plan, tmp_path, out=tmp_path / "out").report["missing"] == []
     assert counted.trained == [0, 1, 2], "trained once, scored for both plans"
     assert len(counted.scored) == 12

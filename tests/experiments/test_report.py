@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from suraksha.datasets.folds import clean_table
-from suraksha.experiments.plan import Cell, Plan
+from suraksha.experiments.plan import PlannedRun, Plan
 from suraksha.experiments.render import report_text
-from suraksha.experiments.report import Scored, build_report, mean_over_folds
+from suraksha.experiments.results import FinishedRun, build_report, mean_over_folds
 from suraksha.metrics.bootstrap import Estimate
 
 
@@ -43,7 +43,7 @@ def record(model, scale):
 @pytest.fixture
 def cell(tiny_config):
     def make(protocol, number, *, seed=0, **model):
-        data = replace(tiny_config.data, protocol=protocol, number=number)
+        data = replace(tiny_config.data, protocol=protocol, split=number)
         network = replace(tiny_config.model, **model)
         return Cell(replace(tiny_config, seed=seed, data=data, model=network))
 
@@ -56,13 +56,13 @@ def scored(cell, make_image):
         model = one.config.model.name
         scores = scores or (make_image("a", 16, 16), make_image("n", 0, 0))
         native, grid = record(model, scale), record(model, scale / 2)
-        return Scored(one, native, grid, tuple(scores))
+        return FinishedRun(one, native, grid, tuple(scores))
 
     return make
 
 
 def report(*members, failed=None):
-    plan = Plan("mine", tuple(one.cell for one in members))
+    plan = Plan("mine", tuple(one.planned for one in members))
     found = build_report(plan, members, failed=failed or {})
     json.dumps(found, allow_nan=False)
     return found
@@ -123,7 +123,7 @@ def test_a_single_run_has_no_mean(cell, scored):
 
 def test_a_part_without_images_has_no_number(cell, scored):
     one = scored(cell("clean", 0))
-    del one.native["models"]["suraksha"]["consistent"]
+    del one.native.models["suraksha"]["consistent"]
     rows, _ = figures(report(one))
     assert rows[0]["Dice, consistent"] == {"value": None, "low": None, "high": None}
 
@@ -169,10 +169,10 @@ def test_models_are_paired_on_one_split(cell, scored, make_image):
         scored(cell("clean", 1, options={"width": 8}), scores=images(4)),
         scored(cell("clean", 0, options={"width": 6}), scores=images(4)[1:]),
     ]
-    members[1].native["macs"] = 50_000
+    members[1].native.macs = 50_000
     found = report(*members)
     ((pair),) = found["paired"]
-    assert (pair["first"], pair["second"]) == (members[0].cell.name, members[1].cell.name)
+    assert (pair["first"], pair["second"]) == (members[0].planned.name, members[1].planned.name)
     assert (pair["protocol"], pair["number"], pair["macs_ratio"]) == ("clean", 0, 0.1)
     # Dice 1 against 2 * 4 / (4 + 12): each image gains a half
     expected = {"value": 0.5, "low": 0.5, "high": 0.5}
@@ -187,14 +187,14 @@ def test_contradicted_images_of_busi_are_left_out_of_consistent(cell, scored, ma
     good = next(name for name, row in table.items() if row.consistent and "normal" not in name)
     one = scored(cell("clean", 0), scores=(make_image(odd, 0, 8), make_image(good, 8, 8)))
     assert [s.name for s in one.lesions("consistent")] == [odd, good]
-    one.native["scored_dataset"] = "busi"
+    one.native.scored_dataset = "busi"
     assert [s.name for s in one.lesions("consistent")] == [good]
-    assert [s.name for s in one.lesions("lesion")] == [odd, good]
+    assert [s.name for s in one.lesion_scores()] == [odd, good]
 
 
 def test_what_is_missing_and_failed_is_said(cell, scored):
     one, other = scored(cell("clean", 0)), cell("clean", 1)
-    plan = Plan("mine", (one.cell, other))
+    plan = Plan("mine", (one.planned, other))
     text = report_text(build_report(plan, [one], failed={other.name: "no memory"}))
     assert f"Not finished:\n\n* {other.name}\n" in text
     assert f"* {other.name}: no memory\n" in text

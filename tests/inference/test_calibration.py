@@ -1,4 +1,4 @@
-"""Confidence and review as a card states them."""
+"""Calibrated confidence and review."""
 
 from dataclasses import replace
 
@@ -16,16 +16,16 @@ from suraksha.inference.segmenter import Segmenter
 from suraksha.measurement.measure import measure
 from suraksha.reporting.records import csv_text, result_record
 
-shares = st.floats(0, 1)
+fractions = st.floats(0, 1)
 
 
-@given(shares)
+@given(fractions)
 def test_sigmoid_undoes_logit(fraction):
     assert sigmoid(logit(fraction)) == pytest.approx(fraction, abs=2e-6)
 
 
-@given(shares, shares, st.floats(-5, 5), st.floats(0, 5))
-def test_confidence_is_a_fraction_and_keeps_the_order(one, other, intercept, slope):
+@given(fractions, fractions, st.floats(-5, 5), st.floats(0, 5))
+def test_confidence_is_in_0_to_1_and_keeps_the_order(one, other, intercept, slope):
     confidence_calibration = ConfidenceCalibration(intercept=intercept, slope=slope)
     low, high = sorted((one, other))
     assert (
@@ -33,10 +33,10 @@ def test_confidence_is_a_fraction_and_keeps_the_order(one, other, intercept, slo
     )
 
 
-@given(shares)
+@given(fractions)
 def test_the_default_changes_nothing(fraction):
     assert ConfidenceCalibration().confidence(fraction) == pytest.approx(fraction, abs=2e-6)
-    assert ConfidenceCalibration().review((), unseen=fraction) == ()
+    assert ConfidenceCalibration().review((), unmarked_probability=fraction) == ()
 
 
 def lesion_of(confidence):
@@ -45,13 +45,13 @@ def lesion_of(confidence):
 
 
 def test_review_names_its_reasons():
-    confidence_calibration = ConfidenceCalibration(review_below=0.6, review_unseen=0.4)
-    assert confidence_calibration.review([lesion_of(0.7)], unseen=0.0) == ()
-    assert confidence_calibration.review([lesion_of(0.7), lesion_of(0.5)], unseen=0.0) == (
-        "a lesion's confidence is below 0.60",
+    calibration = ConfidenceCalibration(review_below_confidence=0.6, review_unmarked_above=0.4)
+    assert calibration.review([lesion_of(0.7)], unmarked_probability=0.0) == ()
+    assert calibration.review([lesion_of(0.7), lesion_of(0.5)], unmarked_probability=0.0) == (
+        "lesion confidence below 0.60",
     )
-    assert confidence_calibration.review([], unseen=0.3) == ()
-    assert "nothing is marked" in confidence_calibration.review([], unseen=0.4)[0]
+    assert calibration.review([], unmarked_probability=0.3) == ()
+    assert "no lesion found" in calibration.review([], unmarked_probability=0.4)[0]
 
 
 @pytest.mark.parametrize(
@@ -60,26 +60,26 @@ def test_review_names_its_reasons():
         {"temperature": 0.0},
         {"temperature": float("nan")},
         {"slope": -1.0},
-        {"review_below": 1.5},
-        {"review_unseen": float("inf")},
-        {"image_features": {"contrast": (0.5, 0.1)}},
+        {"review_below_confidence": 1.5},
+        {"review_unmarked_above": float("inf")},
+        {"feature_bounds": {"contrast": (0.5, 0.1)}},
     ],
 )
-def test_numbers_that_cannot_be_are_refused(wrong):
+def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(UsageError):
         ConfidenceCalibration(**wrong)
 
 
-def test_a_card_keeps_its_trust():
+def test_a_card_keeps_its_calibration():
     card = read_bundle(None).card
     assert read_card(card.to_json()) == card
-    assert card.confidence_calibration.image_features["colour"][1] >= 0.4
-    with pytest.raises(BundleError, match="does not fit"):
+    assert card.confidence_calibration.feature_bounds["colour"][1] >= 0.4
+    with pytest.raises(BundleError, match=r"unknown key 'confidence_calibration\.temprature'"):
         read_card(card.to_json().replace('"temperature"', '"temprature"'))
 
 
 @pytest.fixture(scope="module")
-def with_trust():
+def with_calibration():
     bundle = read_bundle(None)
     engine = create_engine("onnxruntime", bundle.model, threads=1)
 
@@ -95,10 +95,14 @@ def with_trust():
     return make
 
 
-def test_a_segmenter_tells_the_cards_confidence_and_asks_for_review(with_trust):
+def test_a_segmenter_gives_calibrated_confidences_and_asks_for_review(with_calibration):
     image = sample_phantom(4, 1).image
-    plain = with_trust(temperature=1.0, intercept=0.0, slope=1.0, review_below=0.0)(image)
-    moved = with_trust(temperature=1.0, intercept=-1.0, slope=0.5, review_below=0.99)(image)
+    plain = with_calibration(
+        temperature=1.0, intercept=0.0, slope=1.0, review_below_confidence=0.0
+    )(image)
+    moved = with_calibration(
+        temperature=1.0, intercept=-1.0, slope=0.5, review_below_confidence=0.99
+    )(image)
     assert plain.lesions
     assert not plain.needs_review
     for before, after in zip(plain.lesions, moved.lesions, strict=True):
@@ -113,9 +117,9 @@ def test_a_segmenter_tells_the_cards_confidence_and_asks_for_review(with_trust):
     assert rows[1].split(",")[place] == "True"
 
 
-def test_a_temperature_moves_probabilities_and_keeps_the_mask(with_trust):
+def test_a_temperature_moves_probabilities_and_keeps_the_mask(with_calibration):
     image = sample_phantom(4, 1).image
-    cold, warm = (with_trust(temperature=t)(image) for t in (1.0, 2.0))
+    cold, warm = (with_calibration(temperature=t)(image) for t in (1.0, 2.0))
     inside = cold.probability > 0.9
     assert inside.any()
     assert (warm.probability[inside] < cold.probability[inside]).all()

@@ -1,4 +1,4 @@
-"""What looks like ultrasound and what does not."""
+"""The input check: images that are not ultrasound are refused."""
 
 import numpy as np
 import pytest
@@ -35,11 +35,11 @@ def segment():
 
 
 @pytest.mark.parametrize("kind", NOT_ULTRASOUND)
-def test_the_shipped_bundle_refuses_what_is_no_ultrasound(segment, kind):
+def test_the_shipped_bundle_refuses_images_that_are_not_ultrasound(segment, kind):
     pixels, why = NOT_ULTRASOUND[kind]
     with pytest.raises(UnsuitableError) as refused:
         segment(Image(pixels, name="case"))
-    assert "does not look like an image of breast ultrasound" in str(refused.value)
+    assert "does not look like a breast ultrasound image" in str(refused.value)
     assert why in str(refused.value)
     assert isinstance(refused.value, InputError)
 
@@ -51,9 +51,9 @@ def test_without_the_check_it_is_segmented():
 
 
 @pytest.mark.parametrize("shape", [(400, 500), (200, 250)])
-def test_phantoms_of_another_series_pass(segment, shape):
+def test_phantoms_of_another_seed_pass(segment, shape):
     passed = [
-        not out_of_distribution_reason(p.image, segment.card.confidence_calibration.image_features)
+        not out_of_distribution_reason(p.image, segment.card.confidence_calibration.feature_bounds)
         for p in sample_phantoms(12, 77, shape=shape)
     ]
     assert sum(passed) >= 11
@@ -68,36 +68,41 @@ def test_no_image_of_busi_is_refused(segment, busi_root):
         f.name
         for f in files
         if out_of_distribution_reason(
-            read_image(f), segment.card.confidence_calibration.image_features
+            read_image(f), segment.card.confidence_calibration.feature_bounds
         )
     ]
     assert len(files) == 130
     assert refused == []
 
 
-def test_limits_hold_what_they_were_fitted_on_and_some_room():
+def test_bounds_contain_the_fitted_features_with_a_margin_and_stay_in_range():
     found = [image_features(p.image) for p in sample_phantoms(6, 3)]
-    limits = fit_bounds(found, margin=0.5)
+    bounds = fit_bounds(found, margin=0.5)
     for one in found:
-        assert all(limits[name][0] <= value <= limits[name][1] for name, value in one.items())
+        assert all(bounds[name][0] <= value <= bounds[name][1] for name, value in one.items())
     values = [one["contrast"] for one in found]
-    room = 0.5 * (max(values) - min(values))
-    assert limits["contrast"] == pytest.approx((min(values) - room, max(values) + room), abs=1e-6)
-    assert limits["colour"][1] == 0.4
+    extra = 0.5 * (max(values) - min(values))
+    low = max(0, min(values) - extra)
+    assert bounds["contrast"] == pytest.approx((low, max(values) + extra), abs=1e-6)
+    wide = fit_bounds(found, margin=100.0)
+    assert wide["brightest"] == (0.0, 1.0)
+    assert wide["along_row"] == (-1.0, 1.0)
+    assert wide["contrast"] == (0.0, 0.5)
+    assert bounds["colour"][1] == 0.4
 
 
-def test_a_patch_of_colour_flow_does_not_make_it_a_coloured_image(segment):
+def test_a_region_of_colour_doppler_passes(segment):
     image = sample_phantom(5, 1).image
     colours = np.repeat(image.pixels[..., None], 3, axis=2)
     colours[100:200, 150:300, 0] = 255
     assert image_features(Image(colours))["colour"] > 0.05
     assert "coloured" not in out_of_distribution_reason(
-        Image(colours), segment.card.confidence_calibration.image_features
+        Image(colours), segment.card.confidence_calibration.feature_bounds
     )
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 700), (700, 3), (16, 16)])
-def test_any_size_has_figures(shape):
+def test_any_size_has_features(shape):
     found = image_features(Image(np.full(shape, 9, np.uint8)))
     assert all(np.isfinite(value) for value in found.values())
     assert out_of_distribution_reason(Image(np.full(shape, 9, np.uint8)), {}) == ""

@@ -1,4 +1,4 @@
-"""Images with scan regions: each segmented and measured by itself, nothing outside."""
+"""Images with several scans: each is segmented and measured separately, nothing outside."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def two_scans():
     return Image(pixels, regions=regions)
 
 
-def test_each_scan_is_answered_as_if_it_were_alone(segment, two_scans):
+def test_each_scan_is_segmented_as_if_it_were_alone(segment, two_scans):
     result = segment(two_scans)
     outside = np.ones(two_scans.shape, bool)
     alone = []
@@ -59,17 +59,17 @@ def test_each_scan_is_answered_as_if_it_were_alone(segment, two_scans):
 
 
 class Bright:
-    """An engine that marks bright pixels; ``suspicion`` of the brightest is P(lesion)."""
+    """An engine that marks bright pixels; P(lesion) is a function of the brightest one."""
 
     name, threads = "bright", 1
 
-    def __init__(self, suspicion):
-        self.suspicion = suspicion
+    def __init__(self, lesion_probability):
+        self.lesion_probability = lesion_probability
 
     def run(self, batch):
         top = float(batch.max())
         mask = np.where(batch[:, :1] > 0.5, 8.0, -8.0).astype(np.float32)
-        chance = self.suspicion(top)
+        chance = self.lesion_probability(top)
         return Logits(mask, np.log([[1 - chance, chance]]).astype(np.float32))
 
 
@@ -90,14 +90,14 @@ def segmenter_of(engine):
         normal_classes=("normal",),
         class_temperature=1.0,
         class_metrics={},
-        postprocessing=PostProcessing(lesion=0.4),
-        confidence_calibration=ConfidenceCalibration(review_unseen=0.3),
+        postprocessing=PostProcessing(min_image_probability=0.4),
+        confidence_calibration=ConfidenceCalibration(review_unmarked_above=0.3),
     )
     return Segmenter(replace(bundle, card=card), engine)
 
 
 @pytest.mark.parametrize("levels", [(0, 255), (255, 0)])
-def test_a_normal_scan_does_not_empty_its_neighbour(levels):
+def test_a_normal_scan_does_not_empty_the_mask_of_another(levels):
     result = segmenter_of(Bright(lambda top: 0.9 if top > 0.5 else 0.1))(side_by_side(*levels))
     half = result.image.regions[levels.index(255)].slices
     assert result.mask[half].any()
@@ -106,16 +106,17 @@ def test_a_normal_scan_does_not_empty_its_neighbour(levels):
     assert result.review == ()
 
 
-def test_a_suspicious_scan_without_a_mark_asks_for_review_beside_a_marked_one():
-    # the darker square is no lesion to the mask, yet the second output suspects one
+def test_a_suspicious_scan_without_a_lesion_asks_for_review_beside_one_with():
+    # the mask of the darker square is empty, but the classification head suspects a lesion
     result = segmenter_of(Bright(lambda top: 0.9 if top > 0.5 else 0.35))(side_by_side(255, 60))
     assert len(result.lesions) == 1
     assert result.review == (
-        "nothing is marked in one of the scans, but the chance of a lesion is at least 0.30",
+        "no lesion in one of the scans, but the classification head gives a lesion probability of "
+        "at least 0.30",
     )
 
 
-def test_a_lesion_of_a_region_has_the_images_coordinates():
+def test_a_lesion_of_a_region_has_image_coordinates():
     mask = np.zeros((100, 120), bool)
     mask[50:60, 80:100] = True
     image = Image(
@@ -131,7 +132,7 @@ def test_a_lesion_of_a_region_has_the_images_coordinates():
     assert (plain.depth_px, plain.area_mm2) == (50.0, found.area_mm2)
 
 
-def test_marks_outside_all_regions_are_not_measured():
+def test_lesions_outside_all_regions_are_not_measured():
     mask = np.zeros((100, 120), bool)
     mask[5:15, 5:15] = True
     image = Image(np.zeros((100, 120), np.uint8), regions=(Region((30, 70, 100, 120)),))
@@ -140,11 +141,11 @@ def test_marks_outside_all_regions_are_not_measured():
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 5), (0, 0, 11, 5), (-1, 0, 5, 5), (5, 5, 4, 9)])
 def test_a_region_outside_the_image_is_refused(box):
-    with pytest.raises(InputError, match="does not lie in an image"):
+    with pytest.raises(InputError, match="is not inside an image"):
         Image(np.zeros((10, 10), np.uint8), regions=(Region(box),))
 
 
-def test_a_image_without_regions_is_one_scan():
+def test_an_image_without_regions_is_one_scan():
     image = Image(np.zeros((10, 12), np.uint8), Spacing.square(0.3))
     (scan,) = image.scans
     assert scan == Region((0, 0, 10, 12), Spacing.square(0.3))

@@ -1,4 +1,4 @@
-"""Patch selection, with a network that sees what is bright."""
+"""Two-pass inference, with a network that marks bright pixels."""
 
 import numpy as np
 import pytest
@@ -8,17 +8,26 @@ from hypothesis import strategies as st
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.errors import UnknownNameError, UsageError
 from suraksha.inference.engines import Logits
-from suraksha.inference.roi import MARGIN, MOST, InferenceSpec, find_roi, predict_full, predict_roi
+from suraksha.inference.postprocessing import PostProcessingSettings
+from suraksha.inference.roi import (
+    MARGIN,
+    MAX_ROI_FRACTION,
+    InferenceSpec,
+    Stopwatch,
+    find_roi,
+    predict_full,
+    predict_roi,
+)
 from suraksha.inference.segmenter import load_segmenter
-from suraksha.inference.stopwatch import Stopwatch
 from suraksha.preprocessing import Preparation
 from suraksha.types import Image, Patch, Spacing
 
 OWN = Preparation(256, 256, 1, 0.5, 1.0)
+SETTINGS = PostProcessingSettings(classes=("benign", "malignant"))
 
 
 def bright(batch):
-    """Lesion where the image is brighter than its middle grey."""
+    """A network that predicts lesion where the image is brighter than mid-grey."""
     return Logits(30 * batch, np.array([[1.0, 2.0]], np.float32))
 
 
@@ -28,32 +37,34 @@ def make_image(rows, cols, *, shape=(400, 600)):
     return Image(pixels, Spacing.square(0.1), "square")
 
 
-def closer(image, run=bright):
+def two_passes(image, run=bright):
     watch = Stopwatch()
-    return predict_roi(image, InferenceSpec(run, OWN, 32), watch=watch), watch
+    return predict_roi(image, InferenceSpec(run, OWN, SETTINGS, divisor=32), watch=watch), watch
 
 
-def dice(seen, image):
-    found, truth = seen.probability >= 0.5, image.pixels > 0
+def dice(found, image):
+    found, truth = found.prediction.probability >= 0.5, image.pixels > 0
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())
 
 
-def test_something_small_is_looked_at_again_at_a_higher_resolution():
+def test_a_small_candidate_is_predicted_again_at_a_higher_resolution():
     image = make_image(slice(101, 124), slice(333, 352))
-    seen, watch = closer(image)
-    assert [patch.size for patch in seen.patches] == [(192, 192), (128, 128)]
-    assert seen.patches[0].box == (0, 0, 400, 600)
-    top, left, bottom, right = seen.patches[1].box
+    found, watch = two_passes(image)
+    assert [patch.size for patch in found.patches] == [(192, 192), (128, 128)]
+    assert found.patches[0].box == (0, 0, 400, 600)
+    top, left, bottom, right = found.patches[1].box
     assert top < 101
     assert left < 333
     assert bottom > 124
     assert right > 352
     assert max(bottom - top, right - left) <= round((23 + 4) * (1 + MARGIN)) + 2
     once = predict_full(
-        image, InferenceSpec(bright, Preparation(192, 192, 1, 0.5, 1.0)), watch=Stopwatch()
+        image,
+        InferenceSpec(bright, Preparation(192, 192, 1, 0.5, 1.0), SETTINGS),
+        watch=Stopwatch(),
     )
-    assert dice(seen, image) > 0.98 > dice(once, image)
-    assert set(watch.milliseconds) == {"prepare", "network", "restore", "choose"}
+    assert dice(found, image) > 0.98 > dice(once, image)
+    assert set(watch.milliseconds) == {"prepare", "network", "restore", "roi"}
 
 
 @pytest.mark.parametrize(
@@ -61,20 +72,22 @@ def test_something_small_is_looked_at_again_at_a_higher_resolution():
     [make_image(slice(50, 350), slice(100, 500)), make_image(slice(0, 0), slice(0, 0))],
     ids=["large", "nothing"],
 )
-def test_one_look_is_enough_for_something_large_and_for_nothing(image):
+def test_a_large_candidate_or_none_takes_one_pass(image):
     asked = []
-    seen, _ = closer(image, lambda batch: asked.append(batch.shape) or bright(batch))
+    found, _ = two_passes(image, lambda batch: asked.append(batch.shape) or bright(batch))
     assert asked == [(1, 1, 192, 192)]
-    assert seen.patches == (Patch((0, 0, 400, 600), (192, 192)),)
+    assert found.patches == (Patch((0, 0, 400, 600), (192, 192)),)
 
 
-def test_the_classes_are_those_of_the_whole_image():
+def test_the_classes_come_from_the_first_pass():
     def run(batch):
-        told = np.array([[float(batch.shape[2]), 0.0]], np.float32)
-        return Logits(30 * batch, told)
+        classes = [[5.0, 0.0] if batch.shape[2] == 192 else [0.0, 5.0]]
+        return Logits(30 * batch, np.array(classes, np.float32))
 
-    seen, _ = closer(make_image(slice(100, 120), slice(300, 320)), run)
-    assert [told.tolist() for told in seen.classes] == [[192.0, 0.0]]
+    found, _ = two_passes(make_image(slice(100, 120), slice(300, 320)), run)
+    assert len(found.patches) == 2
+    assert found.prediction.classes["benign"] > 0.99
+    assert found.scan_classes == (found.prediction.classes,)
 
 
 @given(
@@ -82,24 +95,27 @@ def test_the_classes_are_those_of_the_whole_image():
     cols=st.tuples(st.integers(0, 149), st.integers(1, 90)),
 )
 @settings(max_examples=80, deadline=None)
-def test_a_region_lies_in_the_image_and_holds_what_is_seen(rows, cols):
+def test_the_roi_is_inside_the_image_and_contains_the_candidate(rows, cols):
     probability = np.zeros((100, 150), np.float32)
     probability[rows[0] : sum(rows), cols[0] : sum(cols)] = 0.9
     there = np.argwhere(probability > 0)
     box = find_roi(probability)
     if box is None:
         side = max(np.ptp(there, axis=0)) + 1
-        assert min(100, side * (1 + MARGIN)) * min(150, side * (1 + MARGIN)) > 0.98 * MOST * 15000
+        assert (
+            min(100, side * (1 + MARGIN)) * min(150, side * (1 + MARGIN))
+            > 0.98 * MAX_ROI_FRACTION * 15000
+        )
         return
     top, left, bottom, right = box
     assert 0 <= top < bottom <= 100
     assert 0 <= left < right <= 150
     assert (there >= (top, left)).all()
     assert (there < (bottom, right)).all()
-    assert (bottom - top) * (right - left) <= MOST * 15000
+    assert (bottom - top) * (right - left) <= MAX_ROI_FRACTION * 15000
 
 
-def test_of_two_the_one_seen_most_is_looked_at():
+def test_the_roi_is_around_the_strongest_of_two_candidates():
     probability = np.zeros((100, 150), np.float32)
     probability[10:14, 10:14] = 0.99
     probability[60:70, 100:110] = 0.4
@@ -109,7 +125,7 @@ def test_of_two_the_one_seen_most_is_looked_at():
     assert find_roi(np.full((9, 9), 0.29, np.float32)) is None
 
 
-def test_the_segmenter_takes_a_size_or_chooses():
+def test_the_segmenter_takes_an_input_size_or_auto():
     image = sample_phantom(4, 0).image
     own = load_segmenter(threads=1)(image)
     assert own.patches == (Patch((0, 0, *image.shape), (256, 256)),)
@@ -132,6 +148,6 @@ def test_the_segmenter_takes_a_size_or_chooses():
         ("atuo", UnknownNameError, "Did you mean 'auto'"),
     ],
 )
-def test_a_size_that_the_network_does_not_take_is_refused(patch, error, message):
+def test_an_input_size_that_the_network_does_not_take_is_refused(patch, error, message):
     with pytest.raises(error, match=message):
         load_segmenter(patch=patch)

@@ -1,4 +1,4 @@
-"""The segmenter, against torch and by its contract."""
+"""The segmenter and its engines."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.datasets.samples import read_samples
 from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
-from suraksha.evaluation.evaluate import network_predictor
+from suraksha.evaluation.evaluate import run_segmenter
 from suraksha.inference.engines import ENGINES, create_engine, default_threads
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 from suraksha.measurement.measure import measure
@@ -25,11 +25,13 @@ def segment(tiny_bundle):
     return load_segmenter(tiny_bundle, threads=1)
 
 
-def test_the_same_answer_as_torch(segment, tiny_run, phantom_root):
-    predict = network_predictor(tiny_run.network(), tiny_run.config.data.preparation)
+def test_the_prediction_is_that_of_torch(segment, tiny_run, phantom_root):
+    by_torch = run_segmenter(tiny_run)
     for sample in read_samples(phantom_root, tiny_run.split.test):
         np.testing.assert_allclose(
-            segment.predict(sample.image).probability, predict(sample.image).probability, atol=1e-4
+            segment.predict(sample.image).probability,
+            by_torch(sample.image).prediction.probability,
+            atol=1e-4,
         )
 
 
@@ -41,7 +43,7 @@ def test_the_same_answer_as_torch(segment, tiny_run, phantom_root):
     spacing=st.sampled_from([None, 0.1]),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_image_gets_a_whole_result(segment, rows, columns, colour, deep, spacing):
+def test_any_image_gives_a_complete_result(segment, rows, columns, colour, deep, spacing):
     rng = np.random.default_rng(rows * 100 + columns)
     shape = (rows, columns, 3) if colour else (rows, columns)
     pixels = rng.integers(0, 256, shape).astype(np.uint16 if deep else np.uint8)
@@ -62,7 +64,7 @@ def test_any_image_gets_a_whole_result(segment, rows, columns, colour, deep, spa
     assert result.latency_ms["total"] == pytest.approx(sum(parts))
 
 
-def test_one_load_many_calls_and_no_state(segment):
+def test_a_segmenter_keeps_no_state_between_calls(segment):
     one, two = sample_phantom(3, 0, shape=(80, 100)), sample_phantom(3, 1, shape=(80, 100))
     first = segment(one.image).probability
     segment(two.image)
@@ -81,7 +83,7 @@ def test_engines(segment):
     assert 1 <= default_threads() <= 4
     with pytest.raises(UnknownNameError, match="Did you mean 'onnxruntime'"):
         load_segmenter(engine="onnxruntme")
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(UsageError, match="at least 1"):
         load_segmenter(threads=0)
 
 
@@ -111,13 +113,13 @@ def test_every_engine_segments_alike_with_the_bundle_that_ships(name):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_threads_may_fraction_a_segmenter(name):
+def test_threads_may_share_a_segmenter(name):
     segment = load_segmenter(engine=name, threads=1)
     images = [sample_phantom(7, number, shape=(150, 200)).image for number in range(4)] * 3
     alone = [segment(image).probability for image in images]
     with ThreadPoolExecutor(4) as pool:
-        beside = [result.probability for result in pool.map(segment, images)]
-    np.testing.assert_array_equal(beside, alone)
+        together = [result.probability for result in pool.map(segment, images)]
+    np.testing.assert_array_equal(together, alone)
 
 
 def test_an_engine_that_is_not_installed_names_its_extra(segment, monkeypatch):
@@ -127,7 +129,7 @@ def test_an_engine_that_is_not_installed_names_its_extra(segment, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_every_engine_tells_where_the_network_looked(tiny_run, segment, phantom_root, name):
+def test_every_engine_gives_the_attention_maps_of_torch(tiny_run, segment, phantom_root, name):
     image = read_samples(phantom_root, tiny_run.split.test)[0].image
     network, preparation = tiny_run.network(), tiny_run.config.data.preparation
     expected = network.attention_maps(torch.from_numpy(prepare(image, preparation)))

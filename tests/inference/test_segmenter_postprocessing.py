@@ -1,4 +1,4 @@
-"""The presence rule in the card and in the segmenter, with the shipped bundle."""
+"""The post-processing rule in the card and in the segmenter."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,11 @@ from suraksha.inference.card import read_card
 from suraksha.inference.postprocessing import PostProcessing, lesion_mask, regions
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 
-FIT = {"part": "validation", "normals": 3, "curve": [{"peak": 0.9, "flagged": None, "dice": 0.5}]}
+FIT = {
+    "part": "validation",
+    "normals": 3,
+    "curve": [{"min_peak": 0.9, "flagged": None, "dice": 0.5}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -21,15 +25,19 @@ def card():
     return read_bundle().card
 
 
-def test_the_rule_and_its_fit_go_there_and_back(card):
+def test_the_rule_and_its_fit_are_read_as_written(card):
     ruled = replace(card, postprocessing=PostProcessing(0.9, 0.002), postprocessing_fit=FIT)
     table = json.loads(ruled.to_json())
-    assert table["postprocessing"] == {"peak": 0.9, "min_area": 0.002, "lesion": 0.0}
+    assert table["postprocessing"] == {
+        "min_peak": 0.9,
+        "min_area_fraction": 0.002,
+        "min_image_probability": 0.0,
+    }
     assert table["postprocessing_fit"] == FIT
     assert read_card(ruled.to_json()) == ruled
 
 
-def test_a_card_from_before_the_rule_keeps_every_region(card):
+def test_a_card_without_a_rule_keeps_every_region(card):
     table = json.loads(card.to_json())
     del table["postprocessing"], table["postprocessing_fit"]
     old = read_card(json.dumps(table))
@@ -38,22 +46,22 @@ def test_a_card_from_before_the_rule_keeps_every_region(card):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"postprocessing": {"peak": 2}},
-        {"postprocessing": {"peak": "high"}},
-        {"postprocessing": {"colour": 1}},
-        {"postprocessing": None},
-        {"postprocessing_fit": 3},
-        {"postprocessing_fit": None},
+        ({"postprocessing": {"min_peak": 2}}, "must be in 0..1"),
+        ({"postprocessing": {"min_peak": "high"}}, "key 'postprocessing.min_peak': expected"),
+        ({"postprocessing": {"colour": 1}}, "unknown key 'postprocessing.colour'"),
+        ({"postprocessing": None}, "key 'postprocessing': expected 'object', got 'null'"),
+        ({"postprocessing_fit": 3}, "key 'postprocessing_fit': expected"),
+        ({"postprocessing_fit": None}, "key 'postprocessing_fit': expected"),
     ],
 )
-def test_an_odd_rule_is_refused(card, change):
-    with pytest.raises(BundleError, match="cannot be read"):
+def test_a_rule_that_does_not_fit_is_refused(card, change, message):
+    with pytest.raises(BundleError, match=message):
         read_card(json.dumps({**json.loads(card.to_json()), **change}))
 
 
-def test_the_segmenter_applies_the_rule_and_leaves_the_map_alone():
+def test_the_rule_changes_the_mask_and_not_the_probability_map():
     plain = load_segmenter(threads=1)
     image = sample_phantom(3, 0, shape=(80, 100)).image
     map_ = plain.predict(image).probability

@@ -1,4 +1,4 @@
-"""Streams: every frame is answered or counted, whatever the source and the answerer do."""
+"""Streams: every frame is segmented or counted, whatever source and segmenter do."""
 
 import threading
 import time
@@ -13,8 +13,7 @@ from suraksha.errors import DataError, UsageError
 from suraksha.inference import stream as stream_module
 from suraksha.inference.prediction import Prediction
 from suraksha.inference.segmenter import load_segmenter
-from suraksha.inference.stream import QUEUE, Stream
-from suraksha.inference.stream_report import StreamOptions
+from suraksha.inference.stream import QUEUE, Stream, StreamOptions
 from suraksha.io.video import Frame
 from suraksha.types import Image
 
@@ -24,7 +23,7 @@ def image(level=0, shape=(4, 5)):
 
 
 class Slow:
-    """An answerer that takes its time; its answer is what it was told."""
+    """A segmenter that takes some time; its result is the adjusted prediction."""
 
     def __init__(self, seconds=0.0):
         self.seconds = seconds
@@ -63,7 +62,7 @@ def balanced(report):
     deadline=st.sampled_from([0.0, 1.0]),
 )
 @settings(max_examples=40, deadline=None)
-def test_every_frame_is_answered_or_counted(count, broken, newest, slow, deadline):
+def test_every_frame_is_segmented_or_counted(count, broken, newest, slow, deadline):
     options = StreamOptions(newest=newest, deadline_ms=deadline)
     stream = Stream(Slow(slow), frames(count, broken=broken), options)
     seen = []
@@ -81,11 +80,11 @@ def test_every_frame_is_answered_or_counted(count, broken, newest, slow, deadlin
         assert seen[-1] == count - 1, "the newest is never dropped"
 
 
-def test_a_slow_answerer_gets_the_newest_frame_and_waits_for_none(monkeypatch):
+def test_a_slow_segmenter_gets_the_newest_frame(monkeypatch):
     stream = Stream(Slow(0.05), frames(40, fps=100.0), StreamOptions(newest=True, paced=True))
     waited = []
     for _ in stream:
-        waited.append(1000 * (time.monotonic() - stream._begun - stream.frame.time_s))
+        waited.append(1000 * (time.monotonic() - stream._started - stream.frame.time_s))
     report = stream.report
     assert report.dropped > 20
     assert balanced(report)
@@ -124,7 +123,7 @@ def test_a_frame_that_cannot_meet_the_deadline_is_dropped(monkeypatch, takes, wa
     assert stream.report.dropped == int(not answered)
 
 
-def test_the_source_waits_where_every_frame_is_wanted():
+def test_the_source_waits_unless_newest_is_set():
     given = []
 
     def source():
@@ -154,7 +153,7 @@ def test_stopping_early_ends_the_reading_thread():
     assert stream.report.answered == 1
 
 
-def test_a_source_that_fails_is_told_after_its_frames():
+def test_the_error_of_a_source_is_raised_after_its_frames():
     def failing():
         yield from frames(3)
         raise DataError("the cable is out", "nothing comes", "Plug it in")
@@ -166,7 +165,7 @@ def test_a_source_that_fails_is_told_after_its_frames():
         next(seen)
 
 
-def test_an_answerer_that_fails_ends_the_stream():
+def test_a_segmenter_that_fails_ends_the_stream():
     class Broken:
         def segment(self, image, *, adjust):
             raise DataError("a", "b", "c")
@@ -182,7 +181,7 @@ def test_smoothing_is_a_moving_average_that_lags_as_stated():
     options = StreamOptions(smoothing=fraction)
     assert options.lag_frames == pytest.approx(3.0)
     steps = [image(0), *[image(255)] * 30]
-    found = [told.probability.mean() for told in Stream(Slow(), steps, options)]
+    found = [one.probability.mean() for one in Stream(Slow(), steps, options)]
     expected = [1 - fraction**n for n in range(31)]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     # the mean delay of a step is what is stated, weighed by how much comes at each frame
@@ -190,19 +189,19 @@ def test_smoothing_is_a_moving_average_that_lags_as_stated():
     assert np.sum(np.arange(30) * arrived) / np.sum(arrived) == pytest.approx(3.0, abs=0.02)
 
 
-def test_smoothing_begins_anew_where_the_size_changes():
+def test_smoothing_starts_again_where_the_size_changes():
     steps = [image(255), image(0, (6, 7)), image(0, (6, 7))]
     found = list(Stream(Slow(), steps, StreamOptions(smoothing=0.5)))
-    assert [told.probability.max() for told in found] == [1.0, 0.0, 0.0]
+    assert [one.probability.max() for one in found] == [1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("wrong", [{"smoothing": 1.0}, {"smoothing": -0.1}, {"deadline_ms": -1.0}])
-def test_what_cannot_be_is_refused(wrong):
-    with pytest.raises(UsageError, match="cannot be used"):
+def test_options_out_of_range_are_refused(wrong):
+    with pytest.raises(UsageError, match="is not valid"):
         StreamOptions(**wrong)
 
 
-def test_the_segmenter_streams_what_it_answers(tiny_bundle):
+def test_a_stream_gives_the_results_of_the_segmenter(tiny_bundle):
     segment = load_segmenter(tiny_bundle, threads=1)
     images = [sample_phantom(3, n, shape=(60, 80)).image for n in range(4)]
     stream = segment.stream(images)

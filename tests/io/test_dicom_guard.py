@@ -182,35 +182,35 @@ HOSTILE = {
     "8000 x 8000": (change(Rows=8000, Columns=8000), "more than 16000000 pixels"),
     "no rows": (change(Rows=0), "0 x 250"),
     "two billion frames": (change(NumberOfFrames=2_000_000_000), "2000000000 frames"),
-    "more frames than pixels": (change(NumberOfFrames=100), "cut off"),
+    "more frames than pixels": (change(NumberOfFrames=100), "truncated"),
     "negative frames": (change(NumberOfFrames=-3), "-3 frames"),
-    "JPEG that is larger than its header says": (jpeg(60000, 60000), "tells of (60000, 60000)"),
-    "JPEG 2000 that is larger": (j2k(60000, 60000), "tells of (60000, 60000)"),
-    "JPEG without a frame": (coded(JPEGBaseline8Bit, b"\xff\xd8" + bytes(2000)), "tells of None"),
+    "JPEG that is larger than its header says": (jpeg(60000, 60000), "declares (60000, 60000)"),
+    "JPEG 2000 that is larger": (j2k(60000, 60000), "declares (60000, 60000)"),
+    "JPEG without a frame": (coded(JPEGBaseline8Bit, b"\xff\xd8" + bytes(2000)), "declares None"),
     "JPEG of garbage": (jpeg(200, 250), "decoded"),
     "JPEG 2000 of garbage": (j2k(200, 250), "decoded"),
-    "an empty code": (coded(JPEGBaseline8Bit, b"\0\0"), "tells of None"),
+    "an empty code": (coded(JPEGBaseline8Bit, b"\0\0"), "declares None"),
     "pixel data that say they are coded and are not": (
         replaced(PLAIN, b"1.2.840.10008.1.2.5\0"),
         "damaged",
     ),
-    "bits that lie": (change(BitsAllocated=16, BitsStored=16, HighBit=15), "cut off"),
+    "wrong number of bits": (change(BitsAllocated=16, BitsStored=16, HighBit=15), "truncated"),
     "1 bit a pixel": (change(BitsAllocated=1), "1 bits"),
     "64 bits a pixel": (change(BitsAllocated=64), "64 bits"),
     "4 samples": (change(SamplesPerPixel=4), "4 samples"),
-    "more bits stored than there are": (change(BitsStored=200, HighBit=199), "decoded"),
-    "a photometric interpretation of its own": (change(PhotometricInterpretation="HSV"), "decoded"),
+    "more bits stored than allocated": (change(BitsStored=200, HighBit=199), "decoded"),
+    "an unknown photometric interpretation": (change(PhotometricInterpretation="HSV"), "decoded"),
     "a palette without tables": (change(PhotometricInterpretation="PALETTE COLOR"), "decoded"),
-    "a CT image": (change(SOPClassUID=CTImageStorage), "no ultrasound"),
-    "no SOP class": (change(SOPClassUID=""), "no ultrasound"),
+    "a CT image": (change(SOPClassUID=CTImageStorage), "neither ultrasound"),
+    "no SOP class": (change(SOPClassUID=""), "neither ultrasound"),
     "no pixel data": (without_pixels, "no pixel data"),
     "cut in the header": (cut(0.01), ""),
-    "cut in the pixels": (cut(0.7), "cut off"),
+    "cut in the pixels": (cut(0.7), "truncated"),
     "cut in the meta": (
         raw(b"\0" * 128 + b"DICM\2\0\0\0UL\4\0\xff\xff\xff\x7f"),
         "transfer syntax",
     ),
-    "random": (raw(np.random.default_rng(1).bytes(5000)), "known kind"),
+    "random": (raw(np.random.default_rng(1).bytes(5000)), "supported format"),
     "only the mark": (raw(b"\0" * 128 + b"DICM"), "transfer syntax"),
     "empty": (raw(b""), "empty"),
     "a pipe": (pipe, "not a regular file"),
@@ -229,8 +229,8 @@ def test_hostile_files_are_refused(make_dicom, tmp_path, kind):
     assert "SYN-0001" not in str(refused.value)
 
 
-def test_all_of_them_in_little_memory(make_dicom, tmp_path):
-    """In a process of its own that is killed if it takes more than the limit."""
+def test_hostile_files_need_little_memory(make_dicom, tmp_path):
+    """In a separate process that is killed if it needs more memory than the limit."""
     for number, (write, _) in enumerate(HOSTILE.values()):
         write(tmp_path / f"{number:02d}.dcm", make_dicom)
     script = (
@@ -257,7 +257,7 @@ def test_all_of_them_in_little_memory(make_dicom, tmp_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
+def test_files_with_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
     path = tmp_path / "us.dcm"
     make_dicom.us_image(path, pixels=np.zeros((8, 10), np.uint8))
     content = bytearray(path.read_bytes())
@@ -272,13 +272,13 @@ def test_any_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
 
 
 @pytest.mark.parametrize("header", [jpeg_header, j2k_header])
-def test_the_size_in_a_code_is_found(header):
+def test_the_size_in_a_code_stream_is_found(header):
     assert coded_size(header(123, 456) + bytes(64)) == (123, 456)
     assert coded_size(header(123, 456)[:9]) is None
     assert coded_size(b"") is None
 
 
-def test_threads_that_overlap_stay_quiet_and_leave_the_settings_as_they_were():
+def test_overlapping_threads_restore_the_settings():
     before = (list(warnings.filters), pydicom_settings.reading_validation_mode)
     first_in, first_out, second_in = threading.Event(), threading.Event(), threading.Event()
 

@@ -65,7 +65,7 @@ def refused(path, **options):
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
-def test_eight_bit_is_read_exactly(tmp_path, suffix, pixels):
+def test_eight_bits_are_read_exactly(tmp_path, suffix, pixels):
     image = read_image(save(tmp_path / f"case.v2.{suffix}", pixels))
     assert isinstance(image, Image)
     assert image.name == "case.v2"
@@ -82,7 +82,7 @@ def test_compressed_tiff_is_read_exactly(tmp_path, compression):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpeg_is_near_and_equal_to_pillow(tmp_path, mode):
+def test_jpeg_is_close_and_equal_to_pillow(tmp_path, mode):
     ramp = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
     image = PilImage.fromarray(ramp).convert("RGB").convert(mode)
     file = save(tmp_path / "a.jpg", image, quality=95)
@@ -111,7 +111,7 @@ def test_big_endian_sixteen_bit_is_read_exactly(tmp_path):
     np.testing.assert_array_equal(image.pixels, DEEP)
 
 
-def test_long_integers_are_taken_as_sixteen_bit_where_they_fit(tmp_path):
+def test_32_bit_integers_are_read_as_16_bit_if_they_fit(tmp_path):
     file = save(tmp_path / "a.tiff", DEEP.astype(np.int32))
     np.testing.assert_array_equal(read_image(file).pixels, DEEP)
     for value in (-1, 65536):
@@ -120,7 +120,7 @@ def test_long_integers_are_taken_as_sixteen_bit_where_they_fit(tmp_path):
         assert "16 bit" in refused(save(tmp_path / "b.tiff", wrong))
 
 
-def test_twelve_bit_is_spread_over_sixteen(tmp_path):
+def test_twelve_bits_are_scaled_to_sixteen(tmp_path):
     values = np.array([[0, 4095], [0x123, 0x800]], dtype=np.uint16)
     packed = bytearray()
     for a, b in values:
@@ -247,8 +247,8 @@ def test_pages_are_selected(tmp_path):
     for frame, expected in enumerate((GREY, RGB, DEEP[:3])):
         np.testing.assert_array_equal(read_image(file, frame=frame).pixels, expected)
     for frame in (3, -1):
-        assert "it has 3" in refused(file, frame=frame)
-    assert "it has 1" in refused(save(tmp_path / "b.png", GREY), frame=1)
+        assert "file has 3" in refused(file, frame=frame)
+    assert "file has 1" in refused(save(tmp_path / "b.png", GREY), frame=1)
 
 
 def test_spacing_is_attached(tmp_path):
@@ -279,13 +279,13 @@ TRUTH = GREY > 127
     ],
     ids=["1-bit", "grey", "16-bit", "rgb", "red", "rgba", "transparent"],
 )
-def test_masks_of_every_kind(tmp_path, stored):
+def test_masks_of_all_modes(tmp_path, stored):
     mask = read_mask(save(tmp_path / "a_mask.png", stored))
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, TRUTH)
 
 
-def test_mask_of_grey_and_alpha(tmp_path):
+def test_alpha_of_a_grey_mask_is_ignored(tmp_path):
     grey = PilImage.fromarray(TRUTH * np.uint8(255))
     la = PilImage.merge("LA", [grey, PilImage.fromarray(ALPHA)])
     np.testing.assert_array_equal(read_mask(save(tmp_path / "a.png", la)), TRUTH)
@@ -302,5 +302,35 @@ def test_mask_threshold_is_half_the_range(tmp_path):
 
 def test_empty_mask_is_empty_and_a_label_map_is_refused(tmp_path):
     assert not read_mask(save(tmp_path / "a.png", np.zeros((4, 4), np.uint8))).any()
-    with pytest.raises(InputError, match="greatest value is 1"):
+    with pytest.raises(InputError, match="maximum value is 1"):
         read_mask(save(tmp_path / "b.png", TRUTH.astype(np.uint8)))
+
+
+# --- formats that depend on how Pillow was built --------------------------------------------------
+
+
+def test_gif_webp_and_jpeg_2000_are_read(tmp_path):
+    gif = read_image(save(tmp_path / "a.gif", GREY)).pixels
+    np.testing.assert_array_equal(gif, np.repeat(GREY[..., None], 3, axis=2))
+    for name, options in (("a.webp", {"lossless": True}), ("a.jp2", {}), ("a.j2k", {})):
+        file = save(tmp_path / name, RGB, **options)
+        np.testing.assert_array_equal(read_image(file).pixels, RGB)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "b.jp2", GREY)).pixels, GREY)
+    np.testing.assert_array_equal(read_image(save(tmp_path / "c.jp2", DEEP)).pixels, DEEP)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_the_first_frame_of_an_animation_is_read(tmp_path, suffix):
+    frames = [PilImage.fromarray(np.full((8, 8, 3), level, np.uint8)) for level in (0, 200)]
+    options = {} if suffix == "gif" else {"lossless": True}
+    file = tmp_path / f"a.{suffix}"
+    frames[0].save(file, save_all=True, append_images=frames[1:], **options)
+    assert read_image(file).pixels.max() == 0
+    assert read_image(file, frame=1).pixels.max() == 200
+    assert "file has 2" in refused(file, frame=2)
+
+
+def test_a_dicom_file_is_not_a_mask(make_dicom, tmp_path):
+    make_dicom.us_image(tmp_path / "a.dcm")
+    with pytest.raises(InputError, match="DICOM"):
+        read_mask(tmp_path / "a.dcm")

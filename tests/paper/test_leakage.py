@@ -26,7 +26,7 @@ def run(name, dice):
     table = clean_table()
     scores = [SimpleNamespace(name=n, group=table[n].group, dice=d) for n, d in dice.items()]
     return SimpleNamespace(
-        cell=SimpleNamespace(name=name),
+        planned=SimpleNamespace(name=name),
         native={"scored_dataset": "busi"},
         lesions=lambda part: scores,
     )
@@ -76,11 +76,11 @@ def test_without_both_protocols_there_is_no_table():
 def test_the_difference_of_two_parts_has_an_interval_over_groups():
     ours = {f"a{n}": (f"g{n}", 0.8 + 0.01 * (n % 3)) for n in range(40)}
     theirs = {f"b{n}": (f"h{n}", 0.6 + 0.01 * (n % 5)) for n in range(40)}
-    found = apart(ours, theirs)
+    found = unpaired_difference(ours, theirs)
     expected = sum(v for _, v in ours.values()) / 40 - sum(v for _, v in theirs.values()) / 40
     assert found.value == pytest.approx(expected)
     assert found.low < found.value < found.high
     assert found.high - found.low < 0.02
     same = {name: (group, value) for name, (group, value) in ours.items()}
-    assert apart(ours, same) == Estimate(0.0, 0.0, 0.0), "one group is drawn for both"
-    assert apart({}, ours).value != apart({}, ours).value
+    assert unpaired_difference(ours, same) == Estimate(0.0, 0.0, 0.0), "one group is drawn for both"
+    assert unpaired_difference({}, ours).value != unpaired_difference({}, ours).value

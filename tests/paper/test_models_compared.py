@@ -1,12 +1,14 @@
 """What the rows of a table are, and what they are called."""
 
 import json
+import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 from suraksha.cli.app import main
-from suraksha.experiments.plan import Cell, plan_from_dict
-from suraksha.experiments.report import Scored
+from suraksha.experiments.plan import PlannedRun, plan_from_dict
+from suraksha.experiments.results import FinishedRun
 from suraksha.paper.models_compared import compared_models
 from suraksha.paper.published import TABLE_2
 
@@ -15,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def cells(tmp_path, **runs):
     """The cells of a plan of `[[models]]` lines on `strong`."""
-    table = {"name": "x", "runs": [{"recipe": "strong", "protocol": "clean", "numbers": [0]}]}
-    return plan_from_dict({**table, **runs}, tmp_path).cells
+    table = {"name": "x", "runs": [{"recipe": "strong", "protocol": "clean", "splits": [0]}]}
+    return plan_from_dict({**table, **runs}, tmp_path).runs
 
 
 def labels(found):
-    scored = [Scored(cell, {}, {}, ()) for cell in found]
+    scored = [FinishedRun(cell, {}, {}, ()) for cell in found]
     return [one.label for one in compared_models(found, scored)]
 
 
@@ -43,7 +45,7 @@ def test_what_differs_in_anything_but_the_split_is_another_row(tmp_path):
     ]
     first = found[0]
     longer = replace(first.config, optim=replace(first.config.optim, epochs=7))
-    other = replace(first.config, seed=3, data=replace(first.config.data, number=4))
+    other = replace(first.config, seed=3, data=replace(first.config.data, split=4))
     assert labels([first, Cell(longer), Cell(other)]) == [
         f"suraksha-lite 64 px, epochs {first.config.optim.epochs}",
         "suraksha-lite 64 px, epochs 7",
@@ -51,14 +53,21 @@ def test_what_differs_in_anything_but_the_split_is_another_row(tmp_path):
 
 
 def test_a_row_knows_how_many_runs_it_is_to_have(tmp_path):
-    runs = [{"recipe": "strong", "protocol": "paper", "numbers": [0, 1, 2]}]
+    runs = [{"recipe": "strong", "protocol": "paper", "splits": [0, 1, 2]}]
     found = cells(tmp_path, runs=runs)
-    (one,) = compared_models(found, [Scored(found[0], {}, {}, ())])
+    (one,) = compared_models(found, [FinishedRun(found[0], {}, {}, ())])
     assert (len(one.runs["paper"]), one.planned) == (1, {"paper": 3})
 
 
-def test_the_committed_results_make_a_whole_table(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
+def test_the_committed_results_make_a_whole_table(tmp_path, monkeypatch, capsys):
+    results = tmp_path / "docs" / "results"
+    with tarfile.open(ROOT / "docs" / "results" / "runs.tar.xz") as tar:
+        tar.extractall(results, filter="data")
+    shutil.copy(
+        ROOT / "docs" / "results" / "benchmark-cpu" / "speed.json", results / "benchmark-cpu"
+    )
+    shutil.copytree(ROOT / "plans", tmp_path / "plans")
+    monkeypatch.chdir(tmp_path)
     assert main(["bench", "table", "--format", "json"]) == 0
     tables = {table["title"]: table for table in json.loads(capsys.readouterr().out)["tables"]}
     assert not any("Not finished" in title for title in tables)

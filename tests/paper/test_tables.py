@@ -24,7 +24,7 @@ from suraksha.experiments.results import read_results
 from suraksha.experiments.speed import measure_speeds, read_speeds, speed_key
 from suraksha.metrics.summary import paired_difference
 from suraksha.paper.figures import draw_figures
-from suraksha.paper.models_compared import compared_models, gap, reference
+from suraksha.paper.models_compared import compared_models, paired_dice_difference, proposed_model
 from suraksha.paper.published import TABLE_2
 from suraksha.paper.tables import build_tables
 
@@ -36,7 +36,7 @@ MODELS = "".join(
     )
 )
 PLAN = f'title = "tiny networks"\n{MODELS}' + "".join(
-    f'[[runs]]\nrecipe = "tiny.toml"\nprotocol = "{protocol}"\nnumbers = [0]\n'
+    f'[[runs]]\nrecipe = "tiny.toml"\nprotocol = "{protocol}"\nsplits = [0]\n'
     for protocol in ("paper", "clean")
 )
 COLUMNS = ["UNet", "FCN", "SURAKSHA C1", "SURAKSHA C2", "SURAKSHA C3", "Attention U-Net"]
@@ -123,13 +123,13 @@ def test_table_2_has_the_papers_rows_and_order_and_no_gap(tables, results):
     for place, label in enumerate(COLUMNS[:-1]):
         assert ours["Dice coefficient, published"][place].value == published[label].dice
     assert np.isnan(ours["Dice coefficient, published"][5].value)
-    c3 = next(r for r in results.runs if r.cell.name.startswith("tiny-suraksha-64-paper"))
-    figures = c3.grid["models"]["suraksha"]["lesion"]["pooled"]
+    c3 = next(r for r in results.runs if r.planned.name.startswith("tiny-suraksha-64-paper"))
+    figures = c3.on_grid["models"]["suraksha"]["lesion"]["pooled"]
     assert ours["Dice coefficient, ours"][4].value == figures["dice"]["value"]
-    last = results.curves[c3.cell.name][-1]["train_accuracy"]
+    last = results.curves[c3.planned.name][-1]["train_accuracy"]
     assert ours["Accuracy (training), ours"][4].value == last
     assert ours["Accuracy (validation), ours"][6].value == pytest.approx(
-        c3.grid["models"]["all background"]["lesion"]["pooled"]["accuracy"]["value"]
+        c3.on_grid["models"]["all background"]["lesion"]["pooled"]["accuracy"]["value"]
     )
 
 
@@ -156,13 +156,13 @@ def test_every_protocol_has_its_tables(tables):
 
 
 def test_pairs_agree_with_the_summary_of_images(results, tables):
-    found = compared_models(results.plan.cells, results.runs)
-    c3 = reference(found)
+    found = compared_models(results.plan.runs, results.runs)
+    c3 = proposed_model(found)
     assert c3.label == "SURAKSHA C3"
     unet = found[0]
     one, other = (one.runs["paper"][0] for one in (c3, unet))
-    expected = paired_difference(one.lesions("lesion"), other.lesions("lesion")).mean["dice"]
-    assert gap([one], [other]) == expected
+    expected = paired_difference(one.lesion_scores(), other.lesion_scores()).mean["dice"]
+    assert paired_dice_difference([one], [other]) == expected
     assert tables[3].rows[0][1] == Number.of(expected, signed=True)
 
 
@@ -198,7 +198,7 @@ def test_all_formats_hold_the_same_numbers(plan, killed_and_resumed, tables, tmp
 
 
 def test_speed_is_measured_once_a_network_and_stands_in_the_table(plan, results, tmp_path):
-    configs = [cell.config for cell in load_plan(plan).cells]
+    configs = [cell.config for cell in load_plan(plan).runs]
     record = measure_speeds(configs, tmp_path, rounds=2)
     assert len(record["milliseconds"]) == 6, "both protocols have the same networks"
     speeds = read_speeds(tmp_path)
@@ -226,17 +226,22 @@ def test_the_figures_are_drawn(plan, results, phantom_root, killed_and_resumed, 
 
 def test_each_recipe_has_tables_and_figures_of_its_own(results, tmp_path):
     runs = [
-        replace(run, cell=replace(run.cell, config=replace(run.cell.config, name="other")))
+        replace(run, planned=replace(run.planned, config=replace(run.planned.config, name="other")))
         for run in results.runs
     ]
-    cells = (*results.plan.cells, *(run.cell for run in runs))
-    names = {run.cell.name: old.cell.name for run, old in zip(runs, results.runs, strict=True)}
+    cells = (*results.plan.runs, *(run.planned for run in runs))
+    names = {
+        run.planned.name: old.planned.name for run, old in zip(runs, results.runs, strict=True)
+    }
     both = replace(
         results,
         plan=replace(results.plan, cells=cells),
         runs=(*results.runs, *runs),
         curves={**results.curves, **{new: results.curves[old] for new, old in names.items()}},
-        trained={**results.trained, **{new: results.trained[old] for new, old in names.items()}},
+        trained={
+            **results.train_images,
+            **{new: results.train_images[old] for new, old in names.items()},
+        },
     )
     titles = [table.title for table in build_tables(both)]
     assert [title for title in titles if title.startswith("Cost")] == [
@@ -256,7 +261,7 @@ def test_no_run_is_told(plan, tmp_path, capsys):
 
 
 def test_unfinished_runs_are_named(plan, killed_and_resumed, tmp_path):
-    cells = load_plan(plan).cells
+    cells = load_plan(plan).runs
     (tmp_path / cells[0].name).symlink_to(killed_and_resumed / cells[0].name)
     unet = next(cell for cell in cells if cell.config.model.name == "unet")
     c1 = next(cell for cell in cells if cell.name.startswith("tiny-suraksha-16-paper"))

@@ -1,4 +1,4 @@
-"""Heat maps: the right place is hot, the image shows through, panels are titled."""
+"""Heat maps: colours, transparency, panels with titles."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from suraksha.types import Image
 BLACK = Image(np.zeros((40, 80), np.uint8))
 
 
-def test_the_greatest_weight_is_yellow_and_the_least_blue():
+def test_the_maximum_is_yellow_and_the_minimum_blue():
     weights = np.zeros((2, 4), np.float32)
     weights[1, 3] = 7.0
     drawn = heat(BLACK, weights)
@@ -25,13 +25,13 @@ def test_the_image_shows_through():
     np.testing.assert_allclose(difference, 255 * (1 - OPACITY), atol=1)
 
 
-def test_an_even_map_has_one_colour():
+def test_a_constant_map_has_one_colour():
     drawn = heat(BLACK, np.full((3, 3), 0.4, np.float32))
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 1
 
 
 @pytest.mark.parametrize("shape", [(60, 900), (500, 300), (30, 20)])
-def test_panels_stand_side_by_side(shape):
+def test_panels_are_side_by_side(shape):
     image = Image(np.full(shape, 90, np.uint8))
     maps = {"skip2": np.eye(4, dtype=np.float32), "skip1": np.zeros((2, 2), np.float32)}
     drawn = heat_panels(image, maps)

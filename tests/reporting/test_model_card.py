@@ -1,4 +1,4 @@
-"""The model card's page: from a full card, from an old one, and as the docs hold it."""
+"""The model card: of a full card, of one with few facts, and in the docs."""
 
 import json
 import re
@@ -11,17 +11,17 @@ import pytest
 from suraksha.datasets.splits import PROTOCOLS as SPLITS
 from suraksha.errors import BundleError
 from suraksha.inference.bundle import BUNDLES, read_bundle
+from suraksha.inference.calibration import ConfidenceCalibration
 from suraksha.inference.card import read_card
 from suraksha.inference.postprocessing import PostProcessing
 from suraksha.metrics.calibration import reliability
 from suraksha.metrics.subsets import SIZE_BANDS
-from suraksha.reporting.card_training import PROTOCOLS
-from suraksha.reporting.model_card import model_card
+from suraksha.reporting.model_card import PROTOCOLS, model_card
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "models"
 POINTS = [
     {
-        "rule": {"peak": peak, "min_area": area, "lesion": lesion},
+        "rule": {"min_peak": peak, "min_area_fraction": area, "min_image_probability": lesion},
         "flagged": flagged,
         "missed": missed,
         "dice": dice,
@@ -54,7 +54,7 @@ def shipped():
 
 @pytest.fixture(scope="module")
 def full(shipped):
-    """A card that knows all."""
+    """A card with every fact."""
     lesion = shipped.metrics["lesion"]
     bands = {
         band.part: {**lesion, "images": 10 + n, "mean": {"dice": {"value": 0.5 + n / 10}}}
@@ -87,13 +87,13 @@ def rows(text):
 
 
 @pytest.mark.parametrize("name", BUNDLES)
-def test_the_docs_hold_the_page_of_every_shipped_bundle(name):
+def test_the_docs_have_the_page_of_every_shipped_bundle(name):
     """If this fails: ``suraksha info NAME --card > docs/models/NAME.md``."""
     page = model_card(read_bundle(name).card)
     assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == page
 
 
-def test_there_is_no_page_of_a_bundle_that_does_not_ship():
+def test_the_docs_have_no_page_of_other_bundles():
     assert {path.stem for path in DOCS.glob("*.md")} == set(BUNDLES)
 
 
@@ -107,7 +107,7 @@ def test_no_page_shows_a_missing_value(shipped, full):
         assert not page.endswith("\n\n")
 
 
-def test_the_network_and_the_training(shipped):
+def test_network_and_training(shipped):
     page = model_card(shipped)
     network = dict(rows(section(page, "## Network")))
     assert network["SHA-256 of `model.onnx`"] == shipped.model_sha256
@@ -115,8 +115,8 @@ def test_the_network_and_the_training(shipped):
     assert network["multiply-accumulates at 256 x 256"] == "1.09 G"
     training = dict(rows(section(page, "## Data and training")))
     assert training["SHA-256 of the split"] == shipped.training["split_sha256"]
-    assert training["images trained on"] == "622"
-    assert training["images tested on"] == "158"
+    assert training["training images"] == "622"
+    assert training["images in the held-out test set"] == "158"
     others = model_card(replace(shipped, training={**shipped.training, "warm_up": True}))
     assert dict(rows(section(others, "## Data and training")))["warm up"] == "yes"
 
@@ -137,45 +137,54 @@ def test_scores_by_class_and_by_size(full):
     assert [row[:3] for row in by_size] == [
         [band.part, str(10 + n), f"{0.5 + n / 10:.3f}"] for n, band in enumerate(SIZE_BANDS)
     ]
-    whole = rows(section(page, "## Results on the test images"))[0]
+    whole = rows(section(page, "## Results on the held-out test set"))[0]
     assert whole[:2] == ["all with a lesion", "130"]
-    assert "HD95 mm" not in page, "a column without a figure is left out"
+    assert "HD95 mm" not in page, "an empty column is left out"
     found = full.metrics["lesion"]["lesions"]
-    counted = f"{found['found']} found, {found['missed']} missed, {found['false']} regions"
+    counted = (
+        f"{found['found']} found, {found['missed']} missed, {found['false']} false positive regions"
+    )
     assert counted in page
 
 
-def test_the_rule_and_its_trade(full):
-    told = section(model_card(full), "## Images without a lesion")
-    flagged = full.metrics["normal"]["normals"]["with_prediction"]
-    assert f"Of 28 test images of class normal, {flagged} ({100 * flagged / 28:.0f} %)" in told
-    assert "greatest probability is at least 0.9 and it covers at least 0.2 %" in told
-    assert "tells of any lesion with probability at least 0.2" in told
-    assert "90 images, 14 of them normal (validation part of clean fold=0, busi)" in told
-    assert rows(told) == [
+def test_false_positives_on_images_without_a_lesion(full):
+    text = section(model_card(full), "## Images without a lesion")
+    found = full.metrics["normal"]["normals"]
+    flagged, area = found["with_prediction"], found["false_area_fraction"]
+    assert f"Of the 28 images of class normal in the held-out test set, {flagged} " in text
+    assert f"({100 * flagged / 28:.0f} %) have at least one false positive region" in text
+    assert f"falsely segmented is {100 * area:.1f} %" in text
+
+
+def test_the_rule_and_its_operating_points(full):
+    text = section(model_card(full), "## Post-processing")
+    assert "highest probability is at least 0.900 and it covers at least 0.2 %" in text
+    assert "gives the image a lesion probability of at least 0.200" in text
+    assert "90 images, 14 of them without a lesion (validation part of clean fold=0, busi)" in text
+    assert rows(text) == [
         ["0.0 %", "20.0 %", "0.600", "0.990", "0.010", "0.900"],
         [f"**{cell}**" for cell in ("10.0 %", "1.0 %", "0.750", "0.900", "0.002", "0.200")],
         ["100.0 %", "0.0 %", "0.770", "0.000", "0.000", "0.000"],
     ]
 
 
-def test_a_rule_that_saw_no_normals_promises_nothing(full):
+def test_a_rule_that_was_fitted_without_normals_says_so(full):
     card = replace(full, postprocessing_fit={**FIT, "normals": 0})
-    assert "Without normals it promises nothing" in model_card(card)
+    assert "Without normal images it says nothing about false positives" in model_card(card)
 
 
 def test_the_calibration_table(full):
-    told = section(model_card(full), "## Calibration of the probability")
-    table = rows(told)
+    text = section(model_card(full), "## Calibration of the probability map")
+    table = rows(text)
     assert [row[0] for row in table][::9] == ["0.0 to 0.1", "0.9 to 1.0"]
     for row, one in zip(table, full.calibration["bins"], strict=True):
         assert float(row[2]) == pytest.approx(one["mean_probability"], abs=5e-4)
         assert float(row[3]) == pytest.approx(one["observed"], abs=5e-4)
-    assert f"{full.calibration['expected_calibration_error']:.4f}" in told
-    assert f"{full.calibration['brier']:.4f}" in told
+    assert f"{full.calibration['expected_calibration_error']:.4f}" in text
+    assert f"{full.calibration['brier']:.4f}" in text
 
 
-TOLD = {
+CLASS_METRICS = {
     "names": ["benign", "malignant", "normal"],
     "images": 158,
     "auc": {
@@ -195,25 +204,25 @@ TOLD = {
 }
 
 
-def test_the_classes_are_told_where_there_are_any(full):
-    title = "## Second output: classes"
+def test_the_classification_head_has_a_section_where_there_is_one(full):
+    title = "## Classification head"
     without = replace(full, classes=(), normal_classes=(), postprocessing=PostProcessing(0.9))
     assert title not in model_card(without)
-    card = replace(full, class_temperature=1.37, class_metrics=TOLD)
-    told = section(model_card(card), title)
-    assert "no diagnosis" in told
-    assert ["malignant vs rest", "0.910 (0.850-0.950)"] in rows(told)
-    assert ["lesion vs normal", "-"] in rows(told)
-    assert ["malignant", "9", "33", "0"] in rows(told)
-    assert "class is 0.050; the Brier score, 0 to 2, is 0.300 (0.200-0.400)" in told
-    assert "divided by 1.37, fitted on 93 images" in told
-    assert "from 0.610 to 0.550" in told
+    card = replace(full, class_temperature=1.37, class_metrics=CLASS_METRICS)
+    text = section(model_card(card), title)
+    assert "not a diagnosis" in text
+    assert ["malignant vs rest", "0.910 (0.850-0.950)"] in rows(text)
+    assert ["lesion vs normal", "-"] in rows(text)
+    assert ["malignant", "9", "33", "0"] in rows(text)
+    assert "class is 0.050; the Brier score (0 to 2) is 0.300 (0.200-0.400)" in text
+    assert "the classes by 1.37, fitted on 93 images" in text
+    assert "from 0.610 to 0.550" in text
     bare = section(model_card(replace(full, class_temperature=1.0, class_metrics={})), title)
     assert "was not measured" in bare
-    assert "divided by 1." in bare
+    assert "the classes by 1." in bare
 
 
-def test_an_old_card_says_what_it_does_not_know(shipped):
+def test_a_card_without_optional_facts_says_what_is_unknown(shipped):
     table = json.loads(shipped.to_json())
     for key in ("calibration", "postprocessing", "postprocessing_fit"):
         table.pop(key, None)
@@ -221,13 +230,13 @@ def test_an_old_card_says_what_it_does_not_know(shipped):
     old = read_card(json.dumps(table))
     assert old.calibration == {}
     page = model_card(old)
-    assert "There is no presence rule" in page
-    assert "The card holds no scores by lesion size." in page
-    assert "It was not measured: do not read a probability as a chance." in page
+    assert "There is no further rule" in page
+    assert "The card has no scores by lesion size." in page
+    assert "It was not measured. Do not read a probability as a frequency." in page
 
 
 def bare(card):
-    """A card that knows next to nothing."""
+    """A card with as few facts as possible."""
     empty = replace(card, metrics={}, calibration={}, parity={}, training={}, limits=())
     return replace(empty, test_images={}, postprocessing_fit={"curve": None}, intended_use="")
 
@@ -235,12 +244,12 @@ def bare(card):
 def test_a_bare_card_has_a_page(shipped):
     page = model_card(bare(shipped))
     assert "no scores of images with a lesion" in page
-    assert "The card names none." in page
+    assert "The card names no images." in page
     half = {"lesion": {"images": 3}, "normal": {"images": 2, "normals": {"images": 2}}}
     assert "all with a lesion | 3 |" in model_card(replace(shipped, metrics=half))
 
 
-def test_a_card_of_others_cannot_break_the_page(shipped):
+def test_markup_in_a_card_is_escaped(shipped):
     odd = "a | b\n\n# <script>\x1b[2J"
     page = model_card(replace(shipped, licence=odd, test_images={odd: "0"}))
     assert "\x1b" not in page
@@ -249,14 +258,43 @@ def test_a_card_of_others_cannot_break_the_page(shipped):
 
 
 def test_test_images_are_counted_and_named(shipped):
-    told = section(model_card(shipped), "## Test images")
-    assert "<summary>158 names</summary>" in told
-    names = told.split("</summary>")[1].split("</details>")[0].strip().split(", ")
+    text = section(model_card(shipped), "## Held-out test set")
+    assert "<summary>158 names</summary>" in text
+    names = text.split("</summary>")[1].split("</details>")[0].strip().split(", ")
     assert names == list(shipped.test_images)
 
 
 @pytest.mark.parametrize("value", [3, None, [1]])
-def test_an_odd_calibration_is_refused(shipped, value):
+def test_a_calibration_of_another_type_is_refused(shipped, value):
     table = {**json.loads(shipped.to_json()), "calibration": value}
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(BundleError, match="key 'calibration': expected 'object'"):
         read_card(json.dumps(table))
+
+
+def test_confidence_review_and_input_check(shipped):
+    page = model_card(shipped)
+    text = section(page, "## Confidence and review")
+    calibration, measured = shipped.confidence_calibration, shipped.calibration_metrics
+    assert f"logits of the mask by {calibration.temperature:.3g}" in text
+    assert f"{measured['lesions_right']} of {measured['lesions']} predicted regions" in text
+    assert f"confidence is below {calibration.review_below_confidence:.3g}" in text
+    assert f"among them {measured['poor_reviewed']} of the {measured['poor']} poor results" in text
+    bounds = {row[0]: row[1:] for row in rows(section(page, "## Input check"))}
+    assert bounds.keys() == calibration.feature_bounds.keys()
+    assert bounds["contrast"] == [f"{x:.3f}" for x in calibration.feature_bounds["contrast"]]
+    plain = replace(shipped, confidence_calibration=ConfidenceCalibration())
+    assert "No calibration was fitted" in model_card(plain)
+    assert "## Input check" not in model_card(plain)
+
+
+def test_a_quantised_network_says_what_that_costs(shipped):
+    cost = {
+        "weights": "8-bit integers by channel",
+        "activations": "8-bit unsigned integers",
+        "images": 77,
+        "dice_float32": 0.78,
+        "dice_int8": 0.777,
+    }
+    network = dict(rows(section(model_card(replace(shipped, quantisation=cost)), "## Network")))
+    assert network["mean Dice before and after"].startswith("0.7800 and 0.7770, on 77 lesion")
+    assert "ONNX parity: max absolute difference, before quantisation" in network

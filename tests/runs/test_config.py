@@ -1,10 +1,10 @@
-"""Recipes, and the identity of a run."""
+"""Recipes, their errors, and the identity of a run."""
 
 from dataclasses import replace
 
 import pytest
 
-from suraksha.errors import ModelError, SurakshaError, TrainError, UnknownNameError
+from suraksha.errors import ModelError, TrainError, UnknownNameError
 from suraksha.runs.config import (
     ModelConfig,
     OptimConfig,
@@ -16,7 +16,7 @@ from suraksha.runs.config import (
 
 
 @pytest.mark.parametrize("name", list_recipes())
-def test_shipped_recipes_load_and_survive_the_way_through_a_table(name):
+def test_shipped_recipes_survive_a_round_trip_through_tables(name):
     config = load_recipe(name)
     assert config.name == name
     assert config_from_dict(config.to_dict()) == config
@@ -30,21 +30,13 @@ def test_the_paper_recipe_is_bce_alone_without_augmentation():
     assert config.optim.ema_decay == 0
 
 
-SHARES = {
-    "validation_fraction",
-    "ema_decay",
-    "warmup_epochs",
-    "twins",
-    "teacher_share",
-    "encoder_rate",
-}
+FRACTIONS = {"validation_fraction", "ema_decay", "warmup_epochs", "encoder_rate"}
 
 
-def test_the_identity_covers_every_field():
-    """Each field in turn gets another value: each makes another run."""
+def test_the_config_hash_covers_every_field():
+    """Each field in turn gets another value, and each gives another hash."""
     base = TrainConfig(model=ModelConfig(options={"width": 16}), optim=OptimConfig(small_size=32))
     other = {
-        "teachers": ["a"],
         "pretrained": True,
         "protocol": "paper",
         "schedule": "cosine",
@@ -55,9 +47,9 @@ def test_the_identity_covers_every_field():
     for part, values in base.to_dict().items():
         for key, value in (values if isinstance(values, dict) else {part: values}).items():
             table = base.to_dict()
-            kept = isinstance(value, str | dict | tuple)
+            kept = isinstance(value, str | dict)
             new = other.get(key, value if kept else value + 1)
-            if part == "augment" or key in SHARES:
+            if part == "augment" or key in FRACTIONS:
                 new = 0.25
             if key == "options":
                 new = {"width": 8}
@@ -68,7 +60,7 @@ def test_the_identity_covers_every_field():
             if (part, key) in (("name", "name"), ("model", "name")):
                 continue
             seen.add(config_from_dict(table).sha256)
-    assert len(seen) == 1 + 1 + 2 + 10 + 11 + 8 + 16
+    assert len(seen) == 1 + 1 + 2 + 7 + 11 + 8 + 16
 
 
 @pytest.mark.parametrize(
@@ -76,41 +68,40 @@ def test_the_identity_covers_every_field():
     [
         ({"optim": {"epoch": 3}}, "Did you mean 'optim.epochs'"),
         ({"optims": {}}, "Did you mean 'optim'"),
-        ({"optim": {"epochs": "3"}}, "optim.epochs = '3' cannot be used"),
-        ({"optim": {"epochs": True}}, "of type bool, not int"),
-        ({"optim": {"epochs": 2.5}}, "of type float, not int"),
+        ({"optim": {"epochs": "3"}}, "optim.epochs in the recipe .* of type int, got str"),
+        ({"optim": {"epochs": True}}, "optim.epochs .* of type int, got bool"),
+        ({"optim": {"epochs": 2.5}}, "optim.epochs .* of type int, got float"),
         ({"optim": {"epochs": 0}}, "epochs >= 1"),
         ({"optim": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
-        ({"optim": 3}, "optim = 3 cannot be used"),
-        ({"loss": {"bce": 0.0}}, "one of the mask's parts is above 0"),
+        ({"optim": 3}, "optim in the recipe .* of type table, got int"),
+        ({"loss": {"bce": 0.0}}, "one of the mask losses"),
         ({"augment": {"flip": 2.0}}, "a chance is at most 1"),
-        ({"data": {"validation_fraction": 1.0}}, "below 1"),
+        ({"data": {"validation_fraction": 1.0}}, "1 excluded"),
         ({"data": {"protocol": "papr"}}, "Did you mean 'paper'"),
-        ({"data": {"twins": 1.5}}, "the others from 0 to 1"),
-        ({"data": {"teachers": "run"}}, "of type str, not list"),
-        ({"data": {"teachers": [1]}}, "of type int, not str"),
+        ({"data": {"teachers": ["run"]}}, "unknown key 'data.teachers'"),
+        ({"data": {"size": True}}, "data.size .* of type int, got bool"),
         ({"optim": {"small_epochs": 3}}, "with a small_size"),
         ({"optim": {"small_epochs": 3, "small_size": 40}}, "Give 64 and 32"),
         ({"optim": {"encoder_rate": 0.0}}, "encoder_rate <= 1"),
-        ({"loss": {"bce": 0.0, "classes": 1.0}}, "one of the mask's parts"),
-        ({"data": {"size": 50}}, "16 divides the input of suraksha. Give 48"),
+        ({"loss": {"bce": 0.0, "classes": 1.0}}, "one of the mask losses"),
+        ({"data": {"size": 50}}, "must be a multiple of 16. Give 48"),
         ({"data": {"size": 0}}, "Give 16"),
         ({"model": {"options": {"widht": 3}}}, "Did you mean 'width'"),
         ({"model": {"options": {"width": "a"}}}, "type str, not int"),
-        ({"seed": -1}, "counted from 0"),
-        ({"data": {"number": -1}}, "counted from 0"),
+        ({"seed": -1}, "a seed must be 0 or more"),
+        ({"data": {"split": -1}}, "split must be 0 or more"),
         ({"optim": {"ema_decay": 1.0}}, "ema_decay < 1"),
         ({"optim": {"learning_rate": float("nan")}}, "learning_rate > 0"),
         ({"optim": {"warmup_epochs": 40.0}}, "warmup_epochs < epochs"),
         ({"model": {"name": "surakha"}}, "Did you mean 'suraksha'"),
     ],
 )
-def test_wrong_recipes_are_refused(table, message):
-    with pytest.raises(SurakshaError, match=message):
+def test_invalid_recipes_are_refused(table, message):
+    with pytest.raises(TrainError, match=message):
         config_from_dict(table)
 
 
-def test_whole_numbers_serve_as_floats():
+def test_integers_are_accepted_as_floats():
     assert config_from_dict({"loss": {"bce": 2}}).loss.bce == 2.0
 
 
@@ -119,19 +110,22 @@ def test_recipe_files(tmp_path):
     path.write_text("seed = 3\n[optim]\nepochs = 2\n")
     config = load_recipe(path)
     assert (config.name, config.seed, config.optim.epochs) == ("mine", 3, 2)
+    path.write_text("[optim]\nepochs = 'two'\n")
+    with pytest.raises(TrainError, match=r"optim.epochs in .*mine\.toml is not valid"):
+        load_recipe(path)
     path.write_bytes(b"name = '\xff'")
-    with pytest.raises(TrainError, match="it is no TOML"):
+    with pytest.raises(TrainError, match="it is not valid TOML"):
         load_recipe(path)
     path.write_text("seed = \n")
-    with pytest.raises(TrainError, match="it is no TOML"):
+    with pytest.raises(TrainError, match="it is not valid TOML"):
         load_recipe(path)
-    with pytest.raises(TrainError, match="is not there"):
+    with pytest.raises(TrainError, match="was not found"):
         load_recipe(tmp_path / "absent.toml")
     with pytest.raises(UnknownNameError, match="Did you mean 'strong'"):
         load_recipe("stron")
 
 
-def test_a_network_option_that_the_spec_refuses_is_named(tiny_config):
+def test_a_network_option_outside_its_range_is_named(tiny_config):
     with pytest.raises(ModelError, match=r"\[model\] part of the recipe"):
         replace(tiny_config, model=replace(tiny_config.model, options={"width": 0}))
 

@@ -1,4 +1,4 @@
-"""Training: it learns, it resumes after a kill, it leaves whole files."""
+"""Training: it learns, resumes after a kill, and leaves complete files."""
 
 import csv
 import json
@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from importlib.metadata import version
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import tomli_w
@@ -29,7 +30,8 @@ from suraksha.errors import BusyError, DataError, TrainError
 from suraksha.files import lock
 from suraksha.runs.folder import open_run
 from suraksha.training.callbacks import RunLog
-from suraksha.training.fit import split_of, train
+from suraksha.training.fit import ema_update, split_of, train
+from suraksha.training.module import SegmentationModule
 
 
 def rows_of(run):
@@ -37,7 +39,7 @@ def rows_of(run):
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
-def test_a_run_folder_holds_what_it_should(tiny_run, tiny_config):
+def test_the_files_of_a_run_folder(tiny_run, tiny_config):
     names = {p.name for p in tiny_run.folder.iterdir()}
     assert names == {
         "config.toml",
@@ -49,8 +51,8 @@ def test_a_run_folder_holds_what_it_should(tiny_run, tiny_config):
         "finished.json",
     }
     assert tiny_run.config == tiny_config
-    assert tiny_run.finished["epochs"] == 6
-    assert tiny_run.finished["seconds"] > 0
+    assert tiny_run.finished.epochs == 6
+    assert tiny_run.finished.seconds > 0
     environment = json.loads((tiny_run.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
     rows = rows_of(tiny_run)
@@ -120,14 +122,14 @@ def test_a_folder_of_another_split_is_refused(tiny_run, tiny_config, phantom_cac
     for name in ("config.toml", "split.json"):
         (folder / name).write_bytes((tiny_run.folder / name).read_bytes())
     items = open_cache(phantom_cache)
-    other = split_of(replace(tiny_config, data=replace(tiny_config.data, number=7)), items)
+    other = split_of(replace(tiny_config, data=replace(tiny_config.data, split=7)), items)
     other.save(folder / "split.json")
     with pytest.raises(TrainError, match="another config or split"):
         train(tiny_config, phantom_cache, out=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("name", ["config.toml", "finished.json", "last.ckpt", "split.json"])
-def test_a_damaged_run_is_said_to_be_damaged(tiny_run, tmp_path, name):
+def test_a_damaged_run_is_reported(tiny_run, tmp_path, name):
     folder = tmp_path / "run"
     shutil.copytree(tiny_run.folder, folder)
     (folder / name).write_bytes(b"\xff\x00 nothing")
@@ -136,7 +138,7 @@ def test_a_damaged_run_is_said_to_be_damaged(tiny_run, tmp_path, name):
     assert str(raised.value).count(". ") >= 1
 
 
-def test_ctrl_c_ends_in_an_interrupt_and_keeps_what_was_done(
+def test_ctrl_c_keeps_the_finished_epochs(
     tiny_run, tiny_config, phantom_cache, tmp_path, monkeypatch
 ):
     save = RunLog.on_train_epoch_end
@@ -157,7 +159,7 @@ def test_ctrl_c_ends_in_an_interrupt_and_keeps_what_was_done(
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-def test_a_recipe_s_mean_and_std_need_no_cache_of_their_own(tiny_config, phantom_root, tmp_path):
+def test_recipes_of_other_mean_and_std_share_a_cache(tiny_config, phantom_root, tmp_path):
     short = replace(tiny_config, optim=replace(tiny_config.optim, epochs=1))
     for mean in (0.3, 0.4):
         config = replace(short, data=replace(short.data, mean=mean))
@@ -165,7 +167,7 @@ def test_a_recipe_s_mean_and_std_need_no_cache_of_their_own(tiny_config, phantom
     assert len(list(tmp_path.glob("tiny-*"))) == 2
 
 
-def test_corrected_masks_are_not_answered_by_the_old_run(tiny_config, phantom_root, tmp_path):
+def test_a_run_is_not_reused_for_corrected_masks(tiny_config, phantom_root, tmp_path):
     short = replace(tiny_config, optim=replace(tiny_config.optim, epochs=1))
     root, out = tmp_path / "data", tmp_path / "runs"
     shutil.copytree(phantom_root, root)
@@ -201,8 +203,8 @@ def test_two_processes_do_not_train_one_run(tiny_config, phantom_cache, tmp_path
         train(tiny_config, phantom_cache, out=tmp_path, progress=False)
 
 
-def test_something_else_is_no_run(tmp_path):
-    with pytest.raises(TrainError, match="is no run"):
+def test_another_folder_is_not_a_run(tmp_path):
+    with pytest.raises(TrainError, match="is not a run"):
         open_run(tmp_path)
     with pytest.raises(DataError):
         train_from_nothing(tmp_path)
@@ -242,12 +244,9 @@ def test_batches_are_the_cache_s_images(phantom_cache):
     assert (dataset[4][0][0].numpy() == cache.images[row]).all()
     assert (dataset[4][1][0].numpy() == FULL * cache.masks()[row]).all()
     assert classes_of(cache)[int(dataset[4][2])] == cache.items[row].label
-    soft = CacheDataset(cache, names, soft={names[1]: np.full((32, 32), 0.2, np.float32)})
-    assert (soft[1][1] == 51).all()
-    assert torch.equal(soft[0][1], CacheDataset(cache, names)[0][1])
 
 
-def test_held_back_images_watch_the_training(tiny_config, phantom_cache, tmp_path):
+def test_validation_images_monitor_the_training(tiny_config, phantom_cache, tmp_path):
     data = replace(tiny_config.data, protocol="clean", validation_fraction=0.3)
     short = replace(tiny_config, data=data, optim=replace(tiny_config.optim, epochs=1))
     run = train(short, phantom_cache, out=tmp_path, progress=False)
@@ -256,3 +255,36 @@ def test_held_back_images_watch_the_training(tiny_config, phantom_cache, tmp_pat
     unwatched = replace(short, data=replace(data, validation_fraction=0.0))
     run = train(unwatched, phantom_cache, out=tmp_path, progress=False)
     assert "validation_dice" not in rows_of(run)[0], "the test fold of 'clean' is never looked at"
+
+
+def test_the_decay_of_the_average_warms_up():
+    """The decay at step t is min(decay, (1 + t) / (10 + t))."""
+    zero, one = torch.zeros(1), torch.ones(1)
+    for step, kept in ((1, 2 / 11), (8, 0.5), (80, 0.9), (10_000, 0.99)):
+        assert float(ema_update(0.99, one, zero, torch.tensor(step))) == pytest.approx(kept)
+    assert float(ema_update(0.1, one, zero, 100)) == pytest.approx(0.1)
+
+
+def test_the_initial_weights_fade_within_a_short_run():
+    average = torch.ones(1)
+    for step in range(1, 21):
+        average = ema_update(0.999, average, torch.zeros(1), step)
+    assert float(average) < 1e-6, "without the warm-up it would be 0.98"
+
+
+def test_two_epochs_with_a_high_decay_give_trained_weights(tiny_config, phantom_cache, tmp_path):
+    """The average is nearer to the trained weights than to the initial ones."""
+
+    def parameters(network):
+        return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+    found = {}
+    for decay in (0.0, 0.999):
+        optim = replace(tiny_config.optim, epochs=2, ema_decay=decay, schedule="constant")
+        config = replace(tiny_config, optim=optim)
+        run = train(config, phantom_cache, out=tmp_path, progress=False)
+        found[decay] = parameters(run.network())
+    pl.seed_everything(tiny_config.seed, verbose=False)
+    initial = parameters(SegmentationModule(tiny_config, 1).network)
+    trained, average = found[0.0], found[0.999]
+    assert float((average - trained).norm()) < 0.5 * float((initial - trained).norm())

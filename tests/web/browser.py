@@ -1,4 +1,4 @@
-"""A real Chromium with our page in it."""
+"""The page in Chromium, for the tests."""
 
 import base64
 import io
@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 CHROMIUM = Path("/usr/bin/chromium")
 PACKAGES = ("chromium", "fonts-dejavu-core")
-# what a browser does when files are let go over an element
+# the event of a browser when files are dropped on an element
 DROP = """([files, place]) => {
   const data = new DataTransfer();
   for (const [name, type, text] of files) {
@@ -26,42 +26,42 @@ DROP = """([files, place]) => {
 
 
 def install_chromium():
-    """Install it where that is possible; why not, or nothing."""
+    """Install Chromium if possible; the reason if not, else an empty text."""
     if CHROMIUM.exists():
         return ""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return f"Debian packages are missing: {', '.join(PACKAGES)}"
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
-        subprocess.run(["apt-get", "-qq", *words], env=environment, check=False, timeout=280)
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *PACKAGES]):
+        subprocess.run(["apt-get", "-qq", *arguments], env=environment, check=False, timeout=280)
     return "" if CHROMIUM.exists() else f"apt-get could not install {', '.join(PACKAGES)}"
 
 
-class OurPage:
-    """The page of a server, and all that went wrong in it.
+class PageDriver:
+    """Drives the page of a server, and records its errors and requests.
 
     Args:
-        page: Of Playwright.
-        address: Of the server.
+        page: The page of Playwright.
+        address: The address of the server.
     """
 
     def __init__(self, page, address):
         self.page, self.address = page, address
-        self.faults, self.calls = [], []
+        self.errors, self.requests = [], []
         page.on("console", self._console)
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self.calls.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
         page.goto(address)
         expect(page.locator("#bundle")).not_to_have_text("…", timeout=15_000)
 
     def _console(self, message):
         if message.type in ("error", "warning"):
-            self.faults.append(message.text)
+            self.errors.append(message.text)
 
     def drop(self, *files):
-        """Let go of files, (name, type, bytes), over the image."""
-        told = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
-        self.page.evaluate(DROP, [told, "#field"])
+        """Drop files, (name, type, bytes), on the image."""
+        encoded = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
+        self.page.evaluate(DROP, [encoded, "#field"])
 
     def text(self, selector):
         return self.page.locator(selector).inner_text()
@@ -72,8 +72,8 @@ class OurPage:
     def tool(self, name):
         self.page.locator(f"label:has(input[value={name}])").click()
 
-    def place(self, row, col, shape):
-        """Where a place of an image that is fitted into the view lies on the screen."""
+    def position(self, row, col, shape):
+        """The screen position of an image position; the image must be fitted to the view."""
         box = self.page.locator("#view").bounding_box()
         scale = min(box["width"] / shape[1], box["height"] / shape[0])
         left = box["x"] + (box["width"] - scale * shape[1]) / 2
@@ -87,13 +87,13 @@ class OurPage:
         mouse.move(*end, steps=steps)
         mouse.up()
 
-    def saved(self, selector):
-        """Name and bytes of what a button saves."""
-        with self.page.expect_download() as waited:
+    def download(self, selector):
+        """Name and bytes of the file that a button saves."""
+        with self.page.expect_download() as event:
             self.page.locator(selector).click()
-        return waited.value.suggested_filename, Path(waited.value.path()).read_bytes()
+        return event.value.suggested_filename, Path(event.value.path()).read_bytes()
 
     def pixels(self):
-        """(rows, columns, 3) of what the image's place shows."""
+        """A screenshot of the image area, (rows, columns, 3)."""
         shown = self.page.locator("#view").screenshot()
         return np.asarray(PilImage.open(io.BytesIO(shown)).convert("RGB"))

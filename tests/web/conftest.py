@@ -1,4 +1,4 @@
-"""One server for the tests of this folder, and images for it."""
+"""The server that the tests of this folder share, and input files."""
 
 import sys
 from pathlib import Path
@@ -7,12 +7,12 @@ import pytest
 
 from .serving import Served, phantom_png
 
-sys.path.append(str(Path(__file__).resolve().parents[1] / "dicom"))  # make.py, of DICOM files
+sys.path.append(str(Path(__file__).resolve().parents[1] / "dicom"))  # for make.py
 
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory):
-    """A server as it starts by default, but for a keep-folder it does not have."""
+    """A server with the default options except for --max-pixels."""
     made = Served(tmp_path_factory.mktemp("served"), "--max-pixels", 4_000_000)
     yield made
     assert made.stop() == 0
@@ -31,7 +31,7 @@ def png():
 
 @pytest.fixture(scope="session")
 def dicom(tmp_path_factory):
-    """A synthetic US Image with a region of known scale, its bytes."""
+    """The bytes of a synthetic US Image with a calibrated region."""
     from make import image, region, us_image
 
     path = tmp_path_factory.mktemp("dicom") / "us.dcm"
@@ -41,7 +41,7 @@ def dicom(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cine(tmp_path_factory):
-    """A synthetic US Multi-frame of five frames, its bytes."""
+    """The bytes of a synthetic US Multi-frame Image of five frames."""
     from make import us_cine
 
     path = tmp_path_factory.mktemp("dicom") / "cine.dcm"
@@ -51,7 +51,7 @@ def cine(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
-    """A short video of phantoms, its bytes."""
+    """The bytes of a short video of phantoms."""
     import numpy as np
 
     from suraksha.io.video_writer import VideoWriter

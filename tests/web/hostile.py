@@ -1,4 +1,4 @@
-"""Requests that mean harm or are broken, and the status that each of them must get."""
+"""Malformed and malicious requests, with the expected status of each."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def png_of(columns, rows, content=b"", *, extra=b""):
     return b"\x89PNG\r\n\x1a\n" + extra.join(png_chunk(*part) for part in parts)
 
 
-def sound_png(columns=80, rows=60, mode="L"):
+def valid_png(columns=80, rows=60, mode="L"):
     pixels = np.random.default_rng(1).integers(0, 255, (rows, columns), dtype=np.uint8)
     made = io.BytesIO()
     PilImage.fromarray(pixels).convert(mode).save(made, "PNG")
@@ -50,7 +50,7 @@ def jpeg():
 
 
 def tiff(**tags):
-    """A TIFF of one strip whose header says what it is told to."""
+    """A TIFF of one strip with the given tags."""
     entries = {256: 80, 257: 60, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 60, 279: 4800}
     entries |= {int(k[1:]): v for k, v in tags.items()}
     content = bytes(4800)
@@ -62,12 +62,12 @@ def tiff(**tags):
 
 
 def bomb():
-    """4000 x 4000 x 60 bytes of zeros where an image of 80 x 60 is told."""
+    """An image of 80 x 60 pixels whose data decompress to 200 MB of zeros."""
     return png_of(80, 60, zlib.compress(bytes(200_000_000), 9))
 
 
 def text_bomb():
-    """A compressed comment that unpacks to 100 MB."""
+    """A compressed comment that decompresses to 100 MB."""
     comment = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(100_000_000), 9))
     return png_of(80, 60, zlib.compress(bytes(81 * 60)), extra=comment)
 
@@ -91,43 +91,43 @@ def part(name, content, more=""):
 
 
 END = f"--{BOUNDARY}--\r\n".encode()
-IMAGE = sound_png()
+IMAGE = valid_png()
 HERE = {"rows": "60", "columns": "80"}
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomiso2"
 DICOM = bytes(128) + b"DICM"
 
-# name -> (path, what is sent, the status)
+# name -> (path, request, expected status)
 REQUESTS = {
     "no body": (SEGMENT, {}, 415),
     "an empty form": (SEGMENT, raw(END), 422),
     "an empty file": (SEGMENT, files(b""), 415),
     "random bytes": (SEGMENT, files(np.random.default_rng(2).bytes(50_000)), 415),
-    "text called an image": (SEGMENT, files(b"#!/bin/sh\nrm -rf /\n"), 415),
+    "text sent as an image": (SEGMENT, files(b"#!/bin/sh\nrm -rf /\n"), 415),
     "an SVG with a script": (SEGMENT, files(b"<svg onload='alert(1)'/>"), 415),
     "a ZIP archive": (SEGMENT, files(b"PK\x03\x04" + bytes(500)), 415),
-    "a text instead of a file": (SEGMENT, {"files": [("files", (None, "image"))]}, 422),
-    "a PNG cut off": (SEGMENT, files(IMAGE[:300]), 422),
+    "a text field instead of a file": (SEGMENT, {"files": [("files", (None, "image"))]}, 422),
+    "a truncated PNG": (SEGMENT, files(IMAGE[:300]), 422),
     "a PNG with a wrong checksum": (SEGMENT, files(IMAGE[:60] + b"x" + IMAGE[61:]), 422),
     "a PNG of 2 billion pixels a side": (SEGMENT, files(png_of(2**31 - 1, 2**31 - 1)), 422),
     "a PNG of 60000 x 60000 pixels": (SEGMENT, files(png_of(60_000, 60_000, b"x")), 422),
     "a PNG of 3000 x 3000 pixels": (SEGMENT, files(png_of(3000, 3000, b"x")), 413),
     "a PNG without pixels": (SEGMENT, files(png_of(0, 0)), 422),
-    "a PNG that unpacks to 200 MB": (SEGMENT, files(bomb()), (200, 422)),
+    "a PNG that decompresses to 200 MB": (SEGMENT, files(bomb()), (200, 422)),
     "a PNG with a comment of 100 MB": (SEGMENT, files(text_bomb()), 422),
-    "a JPEG cut off": (SEGMENT, files(jpeg()[:200]), 422),
-    "a JPEG that tells 65535 x 65535": (
+    "a truncated JPEG": (SEGMENT, files(jpeg()[:200]), 422),
+    "a JPEG that claims 65535 x 65535": (
         SEGMENT,
         files(jpeg().replace(b"\x00\x3c\x00\x50", b"\xff\xff\xff\xff", 1)),
         (413, 422),
     ),
     "a TIFF with a strip beyond its end": (SEGMENT, files(tiff(t273=2**31)), 422),
-    "a TIFF that tells 2^32 columns": (SEGMENT, files(tiff(t256=2**32 - 1)), 422),
+    "a TIFF that claims 2^32 columns": (SEGMENT, files(tiff(t256=2**32 - 1)), 422),
     "a TIFF whose directory points to itself": (
         SEGMENT,
         files(b"II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 256, 4, 1, 80, 8)),
         422,
     ),
-    "DICOM without an element": (SEGMENT, files(DICOM), 422),
+    "DICOM without elements": (SEGMENT, files(DICOM), 422),
     "DICOM with random elements": (SEGMENT, files(DICOM + bytes(range(256)) * 20), 422),
     "a video without frames": (SEGMENT, files(MP4 + bytes(2000)), 422),
     "a video whose box is longer than the file": (
@@ -135,33 +135,33 @@ REQUESTS = {
         files(MP4 + b"\x7f\xff\xff\xffmoov" + bytes(100)),
         422,
     ),
-    "a playlist called a video": (FRAMES, form(content=b"#EXTM3U\nhttp://127.0.0.1/\n"), 415),
+    "a playlist sent as a video": (FRAMES, form(content=b"#EXTM3U\nhttp://127.0.0.1/\n"), 415),
     "a path as a name": (SEGMENT, files(IMAGE, name="../../../etc/passwd"), 200),
     "an absolute path as a name": (SEGMENT, files(IMAGE, name="/etc/cron.d/x.png"), 200),
-    "a name of 10000 letters": (SEGMENT, files(IMAGE, name="a" * 10_000 + ".png"), (200, 400)),
-    "a name with line ends and quotes": (SEGMENT, files(IMAGE, name='a"\r\nX: y\0.png'), 200),
+    "a name of 10000 characters": (SEGMENT, files(IMAGE, name="a" * 10_000 + ".png"), (200, 400)),
+    "a name with line breaks and quotes": (SEGMENT, files(IMAGE, name='a"\r\nX: y\0.png'), 200),
     "17 files": (SEGMENT, files(*[IMAGE] * 17), 413),
     "100 files": (SEGMENT, files(*[IMAGE] * 100), 400),
     "500 fields": (SEGMENT, raw(part("x", b"1") * 500 + END), 400),
     "an unknown field": (SEGMENT, form("files", IMAGE, admin="1"), 422),
     "a frame below 0": (SEGMENT, form("files", IMAGE, frame="-1"), 422),
     "a frame of 10^30": (SEGMENT, form("files", IMAGE, frame="1" + "0" * 30), 422),
-    "a frame that is not there": (SEGMENT, form("files", IMAGE, frame="7"), 422),
-    "a million frames asked for": (SEGMENT, form("files", IMAGE, count="1000000"), 422),
-    "500 frames asked for": (SEGMENT, form("files", IMAGE, count="500"), 413),
+    "a frame that does not exist": (SEGMENT, form("files", IMAGE, frame="7"), 422),
+    "a million frames requested": (SEGMENT, form("files", IMAGE, count="1000000"), 422),
+    "500 frames requested": (SEGMENT, form("files", IMAGE, count="500"), 413),
     "a scale that is NaN": (SEGMENT, form("files", IMAGE, spacing_mm="nan"), 422),
     "a scale that is infinite": (SEGMENT, form("files", IMAGE, spacing_mm="inf"), 422),
     "a scale of 0": (SEGMENT, form("files", IMAGE, spacing_mm="0"), 422),
-    "a part of the answer that is not there": (SEGMENT, form("files", IMAGE, parts="../x"), 422),
+    "an unknown part": (SEGMENT, form("files", IMAGE, parts="../x"), 422),
     "a form without a boundary": (SEGMENT, raw(part("x", b"1"), "multipart/form-data"), 400),
-    "a form that ends early": (
+    "a truncated form": (
         SEGMENT,
         raw(part("files", IMAGE, '; filename="a"')),
         (200, 400, 422),
     ),
     "a part without a name": (SEGMENT, raw(f"--{BOUNDARY}\r\n\r\nx\r\n".encode() + END), 400),
-    "JSON in place of a form": (SEGMENT, raw(b"{}", "application/json"), 415),
-    "a form in the address's manner": (
+    "JSON instead of a form": (SEGMENT, raw(b"{}", "application/json"), 415),
+    "a URL-encoded form": (
         SEGMENT,
         raw(b"files=" + b"a" * 1000, "application/x-www-form-urlencoded"),
         415,
@@ -170,7 +170,7 @@ REQUESTS = {
     "polygons with 1e999": (MEASURE, form(polygons="[[[1e999,1],[2,3],[4,5]]]", **HERE), 422),
     "polygons far outside": (MEASURE, form(polygons="[[[1e9,1],[2,3],[4,5]]]", **HERE), 422),
     "polygons of two points": (MEASURE, form(polygons="[[[1,1],[2,3]]]", **HERE), 422),
-    "polygons of other depth": (MEASURE, form(polygons="[[1,2,3],[4,5,6]]", **HERE), 422),
+    "polygons nested wrongly": (MEASURE, form(polygons="[[1,2,3],[4,5,6]]", **HERE), 422),
     "polygons that are an object": (
         MEASURE,
         form(polygons='{"a": [[1,1],[2,2],[3,1]]}', **HERE),
@@ -189,23 +189,23 @@ REQUESTS = {
         form(polygons="[[[1,1],[1,9],[9,9]]]", rows="8192", columns="8192"),
         422,
     ),
-    "a mask of another size": (MEASURE, form("mask", sound_png(30, 30, "1"), **HERE), (413, 422)),
+    "a mask of another size": (MEASURE, form("mask", valid_png(30, 30, "1"), **HERE), (413, 422)),
     "a mask of 300 specks": (MEASURE, form("mask", specks(), **HERE), 422),
     "a mask that is a JPEG": (MEASURE, form("mask", jpeg(), **HERE), 415),
-    "a mask that tells 60000 x 60000": (
+    "a mask that claims 60000 x 60000": (
         MEASURE,
         form("mask", png_of(60_000, 60_000, b"x"), **HERE),
         (413, 422),
     ),
     "a mask and polygons": (
         MEASURE,
-        form("mask", sound_png(), polygons="[[[1,1],[1,9],[9,9]]]", **HERE),
+        form("mask", valid_png(), polygons="[[[1,1],[1,9],[9,9]]]", **HERE),
         422,
     ),
-    "nothing drawn": (MEASURE, form(**HERE), 422),
-    "an export of another kind": ("/v1/export/passwd", form(content=IMAGE), 422),
-    "an export that climbs": ("/v1/export/..%2f..%2fetc", form(content=IMAGE), 404),
-    "a kept id that is a path": (
+    "no annotation": (MEASURE, form(**HERE), 422),
+    "an unknown export format": ("/v1/export/passwd", form(content=IMAGE), 422),
+    "a path traversal in an export": ("/v1/export/..%2f..%2fetc", form(content=IMAGE), 404),
+    "a stored id that is a path": (
         "/v1/export/correction",
         form(content=IMAGE, polygons="[[[1,1],[1,9],[9,9]]]", kept="../../etc"),
         422,

@@ -1,4 +1,4 @@
-"""A real ``suraksha serve`` as a process of its own."""
+"""A ``suraksha serve`` process for tests and trials."""
 
 import json
 import os
@@ -14,23 +14,23 @@ from suraksha.reporting.records import png_bytes
 
 
 class Served:
-    """The process; its log and its temporary files lie in a folder of the test."""
+    """The process; its log and its temporary files are in a folder of the test."""
 
-    def __init__(self, folder, *words, any_image=True, token=None):
+    def __init__(self, folder, *options, input_check=False, token=None):
         self.temporary, self.home = folder / "tmp", folder / "home"
-        for place in (self.temporary, self.home):
-            place.mkdir(parents=True)
+        for path in (self.temporary, self.home):
+            path.mkdir(parents=True)
         self.log_file = folder / "log.txt"
         environment = os.environ | {"TMPDIR": str(self.temporary), "HOME": str(self.home)}
         environment.pop("SURAKSHA_TOKEN", None)
         if token:
             environment["SURAKSHA_TOKEN"] = token
-        # made-up images need not look like ultrasound to the bundle that ships
-        more = ["--port", "0", "--json", *(["--any-image"] if any_image else [])]
+        # synthetic images may fail the input check of the bundle
+        more = ["--port", "0", "--json", *([] if input_check else ["--no-input-check"])]
         command = [sys.executable, "-m", "suraksha.cli.app", "serve", *more]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=log, env=environment
+                [*command, *map(str, options)], stdout=subprocess.PIPE, stderr=log, env=environment
             )
         line = self.process.stdout.readline()
         assert line, self.log
@@ -49,13 +49,13 @@ class Served:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         return httpx.Client(base_url=self.address, timeout=60, headers=headers, **more)
 
-    def memory_mb(self, what="VmRSS"):
+    def memory_mb(self, field="VmRSS"):
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith(what):
+            if line.startswith(field):
                 return int(line.split()[1]) / 1024
         return 0.0
 
-    def left_files(self):
+    def leftover_files(self):
         return [*self.temporary.rglob("*"), *self.home.rglob("*")]
 
     def stop(self, number=signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""The HTTP interface on the bundle that ships, against the library itself."""
+"""The HTTP API with the bundled network, compared with the library."""
 
 import base64
 import csv
@@ -37,7 +37,7 @@ def segment(client, *contents, **fields):
     return client.post("/v1/segment", files=files, data=fields)
 
 
-def test_a_image_gives_what_the_segmenter_gives(client, png, expected):
+def test_an_image_gets_the_result_of_the_segmenter(client, png, expected):
     parts = ["image", "mask", "overlay", "attention", "classes"]
     answer = segment(client, png, spacing_mm="0.2", parts=parts).json()
     (record,) = answer["results"]
@@ -49,21 +49,22 @@ def test_a_image_gives_what_the_segmenter_gives(client, png, expected):
     assert record["contours"][0] == expected.lesions[0].contour.tolist()
     assert np.array_equal(pixels_of(record["mask_png"]) > 0, expected.mask)
     assert np.array_equal(pixels_of(record["image_png"]), expected.image.pixels)
-    assert pixels_of(record["overlay_png"]).shape == (200, 250, 3)
+    assert pixels_of(record["overlay_png"]).shape == (600, 750, 3)
     assert record["attention"]["box"] == [0, 0, 200, 250]
+    assert all(one["min"] < one["max"] for one in record["attention"]["maps"].values())
     assert len(record["attention"]["maps"]) >= 3
     assert sum(record["decision_support"]["classes"].values()) == pytest.approx(1, abs=1e-3)
     assert answer["notice"].startswith("Research use only")
     assert answer["kept"] is None
 
 
-def test_nothing_is_told_unasked(client, png):
+def test_optional_parts_are_absent_by_default(client, png):
     (record,) = segment(client, png).json()["results"]
     assert not {"decision_support", "image_png", "mask_png", "attention"} & record.keys()
     assert record["lesions"][0]["long_axis_mm"] is None
 
 
-def test_a_batch_goes_on_after_a_bad_file(client, png):
+def test_a_batch_continues_after_a_bad_file(client, png):
     answer = segment(client, png, b"\x89PNG\r\n\x1a\nbroken", phantom_png(3))
     assert answer.status_code == 200
     first, second, third = answer.json()["results"]
@@ -74,7 +75,7 @@ def test_a_batch_goes_on_after_a_bad_file(client, png):
     assert "tmp" not in json.dumps(second)
 
 
-def test_dicom_gives_its_scale_its_region_and_its_objects(client, dicom):
+def test_dicom_is_measured_with_the_scale_of_its_region(client, dicom):
     (record,) = segment(client, dicom, parts=["mask", "attention"]).json()["results"]
     assert record["kind"] == "dicom"
     (region,) = record["scans"]
@@ -84,7 +85,7 @@ def test_dicom_gives_its_scale_its_region_and_its_objects(client, dicom):
     assert record["lesions"][0]["long_axis_mm"] > 5
 
 
-def test_frames_of_a_cine_are_those_of_the_file(client, cine):
+def test_frames_of_a_dicom_clip(client, cine):
     answer = client.post(
         "/v1/frames", files={"file": cine}, data={"frame": "1", "count": "3"}
     ).json()
@@ -106,18 +107,18 @@ def test_frames_of_a_video(client, clip):
     assert record["image_png"] == answer["images"][4]
 
 
-def test_polygons_are_measured_as_the_library_measures(client):
+def test_polygons_are_measured_as_by_the_library(client):
     polygon = [[10, 10], [10, 50], [40, 50], [40, 10]]
     fields = {"polygons": json.dumps([polygon]), "rows": "60", "columns": "80", "spacing_mm": "0.5"}
     parts = {name: (None, text) for name, text in fields.items()}
     answer = client.post("/v1/measure", files=parts)
     mask = np.zeros((60, 80), bool)
     mask[10:40, 10:50] = True
-    told = [lesion_record(lesion) for lesion in measure(mask, Spacing.square(0.5))]
-    assert answer.json()["lesions"] == told
+    expected = [lesion_record(lesion) for lesion in measure(mask, Spacing.square(0.5))]
+    assert answer.json()["lesions"] == expected
 
 
-def test_a_corrected_mask_goes_into_every_export(client, png):
+def test_a_correction_is_in_every_export(client, png):
     mask = np.zeros((200, 250), np.uint8)
     mask[60:100, 80:140] = 255
     drawn = io.BytesIO()
@@ -139,9 +140,12 @@ def test_a_corrected_mask_goes_into_every_export(client, png):
     assert record["made_by"] == "corrected by a person"
     assert "needs_review" not in record
     assert record["lesions"][0]["area_px"] == 2400
-    assert record["lesions"][0]["confidence"] is None, "the network did not say so"
+    assert record["lesions"][0]["confidence"] is None, "it is not a prediction"
     (row,) = csv.DictReader(io.StringIO(exported("csv").text))
     assert float(row["area_mm2"]) == 24.0
+    assert list(row)[:3] == ["image", "frame_index", "image_sha256"]
+    assert row["frame_index"] == "0"
+    assert row["image_sha256"] == record["image_sha256"] == correction["image_sha256"]
     with PilImage.open(io.BytesIO(exported("mask").content)) as image:
         assert np.array_equal(np.asarray(image), mask)
     name = exported("png").headers["content-disposition"]
@@ -167,20 +171,20 @@ def test_seg_and_sr_of_a_dicom_image(client, dicom):
     )
 
 
-def test_health_and_numbers(client, png):
+def test_health_and_metrics(client, png):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
     segment(client, png)
     text = client.get("/metrics").text
-    assert 'suraksha_images_total{outcome="answered"}' in text
+    assert 'suraksha_images_total{outcome="segmented"}' in text
     assert 'suraksha_requests_total{method="POST",route="/v1/segment",status="200"}' in text
     assert "process_resident_memory_bytes" in text
     about = client.get("/v1/about").json()
     assert about["keeps"] is False
-    assert about["limits"]["pixels"] == 4_000_000
+    assert about["limits"]["max_pixels"] == 4_000_000
 
 
-def test_headers_keep_a_browser_strict(client):
+def test_security_headers(client):
     for path in ("/", "/static/app.js", "/v1/about", "/nothing"):
         headers = client.get(path).headers
         assert "default-src 'self'" in headers["content-security-policy"]
@@ -193,16 +197,16 @@ def test_headers_keep_a_browser_strict(client):
     assert client.get("/docs").status_code == 404
 
 
-def test_logs_and_disk_hold_nothing_of_the_caller(served, client, png, dicom):
+def test_logs_and_disk_hold_no_data_of_the_client(served, client, png, dicom):
     segment(client, png, dicom, b"\x89PNG\r\n\x1a\nbroken")
     client.get("/Doe^Jane?name=Doe")
     assert "POST /v1/segment 200" in served.log
     for secret in ("Doe", "Jane", "1970", "Phantom^Synthetic", "SYN-0001"):
         assert secret not in served.log
-    assert served.left_files() == []
+    assert served.leftover_files() == []
 
 
-def test_kept_where_it_was_asked_for(tmp_path, png):
+def test_keep_stores_images_results_and_corrections(tmp_path, png):
     keep = tmp_path / "kept"
     server = Served(tmp_path / "server", "--keep", keep)
     with server.client() as client:
@@ -218,7 +222,7 @@ def test_kept_where_it_was_asked_for(tmp_path, png):
     assert server.stop() == 0
     (place,) = keep.iterdir()
     assert place.name == number
-    assert place.stat().st_mode & 0o077 == 0, "images of patients are for this user's eyes"
+    assert place.stat().st_mode & 0o077 == 0, "only this user can read patients' images"
     names = {"image-1.png", "result.json", "correction-0.json"}
     assert {p.name for p in place.iterdir()} == names
     assert (place / "image-1.png").read_bytes() == png

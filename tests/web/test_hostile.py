@@ -1,4 +1,4 @@
-"""Hostile and broken requests: never a crash, never a 500, bounded memory, a clear message."""
+"""Malformed and malicious requests: no crash, no 500, bounded memory, a clear message."""
 
 import socket
 import time
@@ -20,10 +20,10 @@ def is_clear(answer):
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_it_is_refused_in_plain_words(served, client, name):
-    path, what, expected = REQUESTS[name]
+def test_a_malformed_request_gets_a_clear_error(served, client, name):
+    path, request, expected = REQUESTS[name]
     before, start = served.memory_mb(), time.perf_counter()
-    answer = client.post(path, **what)
+    answer = client.post(path, **request)
     assert answer.status_code in (expected if isinstance(expected, tuple) else (expected,)), (
         answer.text[:400]
     )
@@ -32,7 +32,7 @@ def test_it_is_refused_in_plain_words(served, client, name):
         assert secret not in answer.text
     assert time.perf_counter() - start < 10
     assert served.memory_mb() - before < MEMORY_MB
-    assert served.left_files() == []
+    assert served.leftover_files() == []
 
 
 @pytest.mark.parametrize(
@@ -63,19 +63,22 @@ def test_methods_and_paths(client, method, path, expected):
 HOST = b"Host: 127.0.0.1\r\n"
 FORM = b"Content-Type: multipart/form-data; boundary=" + BOUNDARY.encode() + b"\r\n"
 POST = b"POST /v1/segment HTTP/1.1\r\n" + HOST + FORM
-# name -> (bytes, what the first line of the answer holds)
+# name -> (bytes, part of the first line of the response)
 RAW = {
-    "no HTTP at all": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(100), b" 400 "),
+    "not HTTP": (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + bytes(100), b" 400 "),
     "a header of 200 KB": (b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000, b" 400 "),
-    "a length below 0": (POST + b"Content-Length: -1\r\n\r\n", b" 400 "),
-    "two lengths": (POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc", b" 400 "),
-    "a length of 10^15": (POST + b"Content-Length: 1000000000000000\r\n\r\n", b" 413 "),
-    "chunks that are none": (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b" 400 "),
-    "no host": (b"GET / HTTP/1.1\r\n\r\n", b" 400 "),
-    "two hosts": (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", b" 4"),
+    "a negative Content-Length": (POST + b"Content-Length: -1\r\n\r\n", b" 400 "),
+    "two Content-Length headers": (
+        POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+        b" 400 ",
+    ),
+    "a Content-Length of 10^15": (POST + b"Content-Length: 1000000000000000\r\n\r\n", b" 413 "),
+    "invalid chunks": (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b" 400 "),
+    "no Host header": (b"GET / HTTP/1.1\r\n\r\n", b" 400 "),
+    "two Host headers": (b"GET / HTTP/1.1\r\n" + HOST + HOST + b"\r\n", b" 4"),
     "another host": (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b" 421 "),
-    "a host that is no name": (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", b" 421 "),
-    "a web socket": (
+    "an invalid Host header": (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", b" 421 "),
+    "a WebSocket handshake": (
         b"GET /v1/segment HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
         b" 405 ",
@@ -84,7 +87,7 @@ RAW = {
 
 
 @pytest.mark.parametrize("name", RAW)
-def test_broken_http(served, client, name):
+def test_malformed_http(served, client, name):
     sent, expected = RAW[name]
     with socket.create_connection(("127.0.0.1", served.port), 10) as line:
         line.sendall(sent)
@@ -93,28 +96,28 @@ def test_broken_http(served, client, name):
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_caller_who_hangs_up_leaves_nothing_behind(served, client):
+def test_an_aborted_upload_leaves_no_files(served, client):
     body = part("files", IMAGE, '; filename="a.png"')
     head = b"POST /v1/segment HTTP/1.1\r\n" + HOST + FORM + b"Content-Length: 900000\r\n\r\n"
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", served.port), 10) as line:
             line.sendall(head + body)
     deadline = time.monotonic() + 10
-    while served.left_files() and time.monotonic() < deadline:
+    while served.leftover_files() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert served.left_files() == []
+    assert served.leftover_files() == []
     assert client.get("/readyz").status_code == 200
     assert "Traceback" not in served.log
     assert " 500 " not in served.log
 
 
-def test_all_of_them_together_keep_memory_bounded(served):
-    """The greatest resident memory that the server ever had."""
+def test_peak_memory_is_bounded(served):
+    """The peak resident memory of the server."""
     assert served.memory_mb("VmHWM") < 2 * MEMORY_MB
 
 
-def test_the_docs_list_them():
-    """Each request of the tables above stands in the docs, with where it goes and its answer."""
+def test_the_docs_list_every_request():
+    """Each request of the tables above is in the docs, with its path and status."""
     rows = {
         name: (
             f"`{path}`",
@@ -122,9 +125,13 @@ def test_the_docs_list_them():
         )
         for name, (path, _, status) in REQUESTS.items()
     }
-    rows |= {name: ("a bare connection", told.decode().strip()) for name, (_, told) in RAW.items()}
+    rows |= {
+        name: ("a raw connection", status.decode().strip()) for name, (_, status) in RAW.items()
+    }
     text = DOCS.read_text(encoding="utf-8")
     missing = [
-        row for name, told in rows.items() if (row := f"| {' | '.join((name, *told))}") not in text
+        row
+        for name, cells in rows.items()
+        if (row := f"| {' | '.join((name, *cells))}") not in text
     ]
     assert missing == []

@@ -1,4 +1,4 @@
-"""A server with tight bounds and a token: who is refused, when, and that work goes on."""
+"""A server with tight limits and a token: what is rejected, and that it recovers."""
 
 import io
 import json
@@ -15,13 +15,13 @@ from PIL import Image as PilImage
 from .serving import Served, phantom_png
 
 TOKEN = "a-token-only-for-tests-0123456789"
-WORDS = ("--max-upload", 1, "--max-requests", 2, "--workers", 1, "--timeout", 2)
+OPTIONS = ("--max-upload-mb", 1, "--max-requests", 2, "--workers", 1, "--timeout", 2)
 
 
 @pytest.fixture(scope="module")
 def tight(tmp_path_factory):
-    """One MiB, two requests at once, one worker, two seconds, a token."""
-    made = Served(tmp_path_factory.mktemp("tight"), *WORDS, token=TOKEN)
+    """1 MiB, two concurrent requests, one worker, 2 s, a token."""
+    made = Served(tmp_path_factory.mktemp("tight"), *OPTIONS, token=TOKEN)
     yield made
     assert made.stop() == 0
 
@@ -37,7 +37,7 @@ def post(client, content, path="/v1/segment", **headers):
 
 
 def wait_until_free(client):
-    """Slots are given back when a response has been sent, a moment after it is read."""
+    """A slot is released when a response has been sent, shortly after the client reads it."""
     deadline = time.monotonic() + 5
     while "suraksha_requests_in_flight 0.0" not in client.get("/metrics").text:
         assert time.monotonic() < deadline
@@ -47,7 +47,7 @@ def wait_until_free(client):
 @pytest.mark.parametrize(
     "given", ["", "Bearer", "Bearer wrong", "Basic " + TOKEN, TOKEN, "Bearer é"]
 )
-def test_without_the_token_nothing_is_answered(tight, given, png):
+def test_requests_without_the_token_are_rejected(tight, given, png):
     headers = {"Authorization": given.encode()} if given else {}
     for path in ("/v1/segment", "/v1/measure", "/v1/export/png"):
         answer = httpx.post(tight.address + path, files={"files": png}, headers=headers)
@@ -58,7 +58,7 @@ def test_without_the_token_nothing_is_answered(tight, given, png):
     assert httpx.get(tight.address + "/v1/about", headers=headers).status_code == 401
 
 
-def test_the_page_and_the_health_need_no_token(tight, client, png):
+def test_the_page_and_the_health_checks_need_no_token(tight, client, png):
     for path in ("/", "/static/app.js", "/healthz", "/readyz", "/openapi.json"):
         assert httpx.get(tight.address + path).status_code == 200
     assert post(client, png).status_code == 200
@@ -76,11 +76,11 @@ def test_the_page_and_the_health_need_no_token(tight, client, png):
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-def test_other_pages_may_not_ask(client, png, headers):
+def test_cross_origin_requests_are_rejected(client, png, headers):
     assert post(client, png, **headers).status_code == 403
 
 
-def test_our_own_page_may_ask(tight, client, png):
+def test_same_origin_requests_are_accepted(tight, client, png):
     behind_tls = tight.address.replace("http:", "https:")
     for origin in (tight.address, behind_tls):
         own = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
@@ -90,13 +90,13 @@ def test_our_own_page_may_ask(tight, client, png):
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "", "127.0.0.1@evil.example:80"]
 )
-def test_other_names_are_not_answered(client, host):
+def test_other_hosts_are_rejected(client, host):
     answer = client.get("/healthz", headers={"Host": host})
     assert answer.status_code in (400, 421)
 
 
-def test_too_many_bytes_are_refused_while_they_come(tight, client):
-    """Without a length, after one MiB and long before the end."""
+def test_an_oversized_upload_is_rejected_before_its_end(tight, client):
+    """An upload without Content-Length is rejected after 1 MiB."""
     sent = []
 
     def body():
@@ -110,11 +110,11 @@ def test_too_many_bytes_are_refused_while_they_come(tight, client):
     assert answer.status_code == 413
     assert "1 MiB" in answer.json()["error"]["why"]
     assert client.post("/v1/segment", files={"files": bytes(2 << 20)}).status_code == 413
-    assert tight.left_files() == []
+    assert tight.leftover_files() == []
     wait_until_free(client)
 
 
-def test_a_slow_upload_is_given_up_and_frees_its_place(tight, client, png):
+def test_a_slow_upload_times_out_and_frees_its_slot(tight, client, png):
     head = (
         f"POST /v1/segment HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000\r\n\r\n--x\r\n"
@@ -129,7 +129,7 @@ def test_a_slow_upload_is_given_up_and_frees_its_place(tight, client, png):
     assert post(client, png).status_code == 200
 
 
-def test_more_requests_than_places_get_429_and_the_others_an_answer(tight, client):
+def test_excess_requests_get_429_and_the_others_are_processed(tight, client):
     big = phantom_png(shape=(700, 900))
 
     def ask(_):
@@ -147,8 +147,8 @@ def test_more_requests_than_places_get_429_and_the_others_an_answer(tight, clien
     assert post(client, big).status_code == 200
 
 
-def test_what_takes_too_long_is_told_so(client, tmp_path):
-    """Two seconds are not enough for sixty frames on one worker."""
+def test_a_request_that_takes_too_long_gets_503(client, tmp_path):
+    """2 s are too short for 60 frames on one worker."""
     from make import us_cine
 
     us_cine(tmp_path / "cine.dcm", frames=60, shape=(80, 100))
@@ -158,25 +158,25 @@ def test_what_takes_too_long_is_told_so(client, tmp_path):
     answer = client.post("/v1/segment", files=files, data=form)
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
-    assert answer.json()["error"]["what"] == "the answer took too long"
+    assert answer.json()["error"]["what"] == "the request timed out"
     deadline = time.monotonic() + 10
     while client.get("/readyz").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_an_answer_is_no_larger_than_an_upload(client):
-    """What is sent back is larger than what came, here by base64 alone."""
+def test_a_response_is_limited_to_the_size_of_an_upload(client):
+    """Base64 makes the response larger than the upload."""
     noise = np.random.default_rng(5).integers(0, 255, (900, 1000), dtype=np.uint8)
     made = io.BytesIO()
     PilImage.fromarray(noise).save(made, "PNG")
     wait_until_free(client)
     answer = client.post("/v1/frames", files={"file": made.getvalue()})
     assert answer.status_code == 507
-    assert answer.json()["error"]["what"] == "the answer is too large"
+    assert answer.json()["error"]["what"] == "the response is too large"
 
 
-def test_ending_waits_for_what_is_being_answered(tmp_path):
+def test_shutdown_waits_for_requests_in_progress(tmp_path):
     server = Served(tmp_path, "--workers", 1)
     answers = []
 

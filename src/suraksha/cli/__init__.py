@@ -1,1 +1,1 @@
-"""The program: the only room that prints."""
+"""The command line: one table of commands, one module a verb. The only package that prints."""

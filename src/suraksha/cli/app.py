@@ -1,110 +1,73 @@
-"""The program ``suraksha``: one verb a command, ``--json`` on each, exit codes 0, 1 and 2."""
+"""The program ``suraksha``."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from io import TextIOWrapper
 
-import suraksha
-from suraksha.errors import MissingExtraError, SurakshaError, UsageError
-
-OK, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
-# extra -> the modules that it brings
-EXTRAS = {
-    "train": ("torch", "lightning", "kornia", "matplotlib", "onnx", "onnxscript", "tomli_w"),
-    "openvino": ("openvino",),
-    "dicom": ("pydicom", "highdicom", "pynetdicom", "gdcm", "dicomweb_client"),
-    "ray": ("ray",),
-    "video": ("cv2",),
-    "web": ("fastapi", "uvicorn", "multipart", "python_multipart", "prometheus_client"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One verb.
-
-    Args:
-        name: The verb.
-        module: Module with its two functions, ``add_<name>`` (arguments) and ``run_<name>``.
-        help: One line.
-    """
-
-    name: str
-    module: str
-    help: str
-
-
-COMMANDS = (
-    Command("segment", "suraksha.cli.segment", "find and measure lesions in images"),
-    Command("live", "suraksha.cli.live", "answer a video or camera as it runs"),
-    Command("serve", "suraksha.cli.serve", "a page and an HTTP interface on this computer"),
-    Command("dicom", "suraksha.cli.dicom", "a node: take images, send results; anonymize"),
-    Command("info", "suraksha.cli.segment", "version, bundles, engines and extras"),
-    Command("data", "suraksha.cli.data", "check, pack, fetch or make a data set"),
-    Command("models", "suraksha.cli.train", "list the networks"),
-    Command("train", "suraksha.cli.train", "train a network by a recipe"),
-    Command("evaluate", "suraksha.cli.train", "score a run or a bundle on images with masks"),
-    Command("export", "suraksha.cli.train", "make a bundle of a finished run"),
-    Command("bench", "suraksha.cli.bench", "run a plan of many runs, and report it"),
+from suraksha.cli.commands import (
+    EXTRAS,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    Command,
+    build_parser,
 )
-
-
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The parser; with ``only``, the arguments of that verb alone, which spares imports."""
-    parser = argparse.ArgumentParser(
-        prog="suraksha",
-        description="Finds and measures breast lesions in ultrasound images. Research use only.",
-    )
-    parser.add_argument("--version", action="version", version=suraksha.__version__)
-    verbs = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        verb = verbs.add_parser(command.name, help=command.help, description=command.help)
-        if only in (None, command.name):
-            add = getattr(import_module(command.module), f"add_{command.name}")
-            add(verb)
-    return parser
+from suraksha.errors import MissingExtraError, SurakshaError, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; the exit code."""
+    """Run the program.
+
+    Args:
+        arguments: The command line without the program's name; None for that of the process.
+
+    Returns:
+        The exit code: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     given = list(sys.argv[1:] if arguments is None else arguments)
-    names = {command.name: command for command in COMMANDS}
-    verb = next((word for word in given if word in names), "")
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
+        import argcomplete
+
+        argcomplete.autocomplete(build_parser())
+    options, unknown = build_parser(given).parse_known_args(given)
+    if unknown:
+        options.verb_parser.refuse(unknown)
+    command: Command = options.run_command
     try:
-        options = build_parser(only=verb).parse_args(given)
-        run = getattr(import_module(names[verb].module), f"run_{verb}")
-        code: int = run(options)
+        code = command.function("run")(options)
         sys.stdout.flush()
     except SurakshaError as error:
         print(f"suraksha: {error}", file=sys.stderr)
         return WRONG_USAGE if isinstance(error, UsageError) else FAILED
     except ModuleNotFoundError as error:
-        module = str(error.name).partition(".")[0]
-        extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
-        if extra is None:
-            raise
-        print(f"suraksha: {MissingExtraError(verb, extra, module)}", file=sys.stderr)
+        print(f"suraksha: {_missing_extra(command, error)}", file=sys.stderr)
         return FAILED
-    except BrokenPipeError:  # what reads our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
-        advice = "Check the path, its permissions and the space on the disk"
-        print(f"suraksha: a file cannot be used: {error}. {advice}.", file=sys.stderr)
+        advice = "Check the path, its permissions and the free disk space"
+        print(f"suraksha: cannot read or write a file: {error}. {advice}.", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("suraksha: interrupted; what was finished is kept", file=sys.stderr)
+        print("suraksha: interrupted", file=sys.stderr)
         return INTERRUPTED
     return code
+
+
+def _missing_extra(command: Command, error: ModuleNotFoundError) -> MissingExtraError:
+    """The extra that installs a missing module; other modules are an error of the program."""
+    module = str(error.name).partition(".")[0]
+    extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
+    if extra is None:
+        raise error
+    return MissingExtraError(f"'suraksha {command.name}'", extra, module)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Arguments and values that several actions of ``dicom`` share."""
+"""Arguments and values that several verbs of ``dicom`` share."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suraksha.dicom.network.peer import Destination, Peer
-from suraksha.dicom.network.tls import Tls
-from suraksha.errors import UsageError
+from suraksha.cli.arguments import natural, positive
+from suraksha.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebOptions
+    from suraksha.dicom.network.peer import Destination
+    from suraksha.dicom.network.tls import Tls
 
 TITLE, MIB, GIB = "SURAKSHA", 1 << 20, 1 << 30
 CONFIRM = ("auto", "commitment", "query", "none")
@@ -23,97 +24,145 @@ PASSWORD, TOKEN = "SURAKSHA_DICOMWEB_PASSWORD", "SURAKSHA_DICOMWEB_TOKEN"
 def add_spool(parser: argparse.ArgumentParser) -> None:
     """The folder of the node."""
     parser.add_argument(
-        "--spool", type=Path, required=True, metavar="DIR", help="the node's own folder"
+        "--spool", type=Path, required=True, metavar="DIR", help="folder of the node's queue"
     )
 
 
 def add_tls(parser: argparse.ArgumentParser) -> None:
     """Files of TLS."""
-    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="our own certificate")
+    parser.add_argument("--tls-cert", type=Path, metavar="PEM", help="our certificate")
     parser.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
     parser.add_argument(
-        "--tls-ca", type=Path, metavar="PEM", help="CAs that the other end must come from"
+        "--tls-ca",
+        type=Path,
+        metavar="PEM",
+        help="CAs that must have signed the peer's certificate",
     )
 
 
 def tls_of(options: argparse.Namespace) -> Tls:
-    """What `add_tls` lets give."""
+    """The TLS settings of `add_tls`."""
+    from suraksha.dicom.network.tls import Tls
+
     return Tls(options.tls_cert, options.tls_key, options.tls_ca)
 
 
 def add_destination(parser: argparse.ArgumentParser) -> None:
-    """Where objects go by C-STORE."""
-    parser.add_argument("--to", metavar="TITLE@HOST:PORT", help="peer that gets them by C-STORE")
-    parser.add_argument("--to-tls", action="store_true", help="talk TLS to it; needs --tls-ca")
-    parser.add_argument("--aet", default=TITLE, metavar="TITLE", help="our own AE title")
+    """Where objects are sent by C-STORE."""
+    parser.add_argument("--to", metavar="TITLE@HOST:PORT", help="peer that receives the results")
+    parser.add_argument("--to-tls", action="store_true", help="use TLS to it; needs --tls-ca")
+    parser.add_argument(
+        "--aet", default=TITLE, metavar="TITLE", help="our AE title (default: %(default)s)"
+    )
     parser.add_argument(
         "--confirm",
         default=CONFIRM[0],
         choices=CONFIRM,
-        help="how to make sure: storage commitment, a query, or the one after the other",
+        help="how to confirm storage; auto: storage commitment, else a query "
+        "(default: %(default)s)",
     )
 
 
 def add_web(parser: argparse.ArgumentParser) -> None:
     """How to reach a DICOMweb archive."""
     parser.add_argument(
-        "--user", default="", metavar="NAME", help=f"its password stands in {PASSWORD}"
+        "--user",
+        default="",
+        metavar="NAME",
+        help=f"user of the archive; the password is read from {PASSWORD}, a token from {TOKEN}",
     )
     parser.add_argument("--web-ca", type=Path, metavar="PEM", help="CAs of an https archive")
     parser.add_argument("--unencrypted", action="store_true", help="allow http to another computer")
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:
-    """How the queue is worked off."""
-    parser.add_argument("--keep", action="store_true", help="keep what is done in the spool")
-    parser.add_argument("--attempts", type=int, default=12, metavar="N", help="then a dead letter")
+    """How the queue is processed."""
+    parser.add_argument("--keep", action="store_true", help="keep finished files in the spool")
     parser.add_argument(
-        "--max-pending", type=int, default=10_000, metavar="N", help="take no more than these"
+        "--attempts",
+        type=positive,
+        default=12,
+        metavar="N",
+        help="attempts before a job becomes a dead letter (default: %(default)s)",
     )
     parser.add_argument(
-        "--max-object-mb", type=int, default=256, metavar="MB", help="take no longer images"
+        "--max-pending",
+        type=positive,
+        default=10_000,
+        metavar="N",
+        help="refuse images while so many wait (default: %(default)s)",
     )
     parser.add_argument(
-        "--min-free-mb", type=int, default=1024, metavar="MB", help="leave so much disk free"
+        "--max-object-mb",
+        type=positive,
+        default=256,
+        metavar="MIB",
+        help="maximum size of an image in MiB (default: %(default)s)",
     )
     parser.add_argument(
-        "--status-s", type=float, default=10.0, metavar="S", help="seconds between status lines"
+        "--min-free-mb",
+        type=natural,
+        default=1024,
+        metavar="MIB",
+        help="refuse images below so much free disk space (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="print status lines as JSON")
+    parser.add_argument(
+        "--status-s",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds between status lines (default: %(default)s)",
+    )
+
+
+def dicom_files(paths: list[Path]) -> list[Path]:
+    """The files given, and all files of the folders given.
+
+    Raises:
+        InputError: There is none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not found:
+        raise InputError("no DICOM files were found", "the folders are empty", "Give DICOM files")
+    return found
 
 
 def web_options(options: argparse.Namespace) -> WebOptions:
-    """What `add_web` lets give; passwords come from the environment, as others see arguments."""
+    """The settings of `add_web`; secrets come from the environment, since others see arguments."""
     from suraksha.dicom.network.dicomweb import WebOptions
 
     return WebOptions(
         user=options.user,
         password=os.environ.get(PASSWORD, ""),
         token=os.environ.get(TOKEN, ""),
-        authority=options.web_ca,
-        unencrypted=options.unencrypted,
+        ca=options.web_ca,
+        allow_http=options.unencrypted,
     )
 
 
 def dicom_destination(
     options: argparse.Namespace, commitments: Commitments | None = None
 ) -> Destination:
-    """The peer that `add_destination` lets give.
+    """The peer of `add_destination`.
 
     Raises:
-        UsageError: None is given, or TLS without a CA.
+        UsageError: There is none, or TLS is asked for without a CA.
     """
+    from suraksha.dicom.network.peer import Peer
     from suraksha.dicom.network.scu import DicomDestination, SendOptions
+    from suraksha.dicom.network.tls import Tls
 
     if not options.to:
         raise UsageError(
-            "results have nowhere to go", "no peer is given", "Give --to TITLE@HOST:PORT"
+            "there is no destination for results", "no peer is given", "Give --to TITLE@HOST:PORT"
         )
     tls = tls_of(options) if options.to_tls else Tls()
     if options.to_tls and options.tls_ca is None:
         raise UsageError(
             "--to-tls cannot be used",
-            "without a CA anyone could answer in the peer's place",
+            "without a CA the peer's identity cannot be checked",
             "Give --tls-ca too",
         )
     chosen = SendOptions(title=options.aet, confirm=options.confirm, tls=tls)

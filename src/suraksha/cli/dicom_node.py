@@ -1,9 +1,10 @@
-"""The actions ``listen`` and ``watch``: they run until SIGTERM or Ctrl-C."""
+"""The verbs ``dicom listen`` and ``dicom watch``: they run until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from suraksha.cli.arguments import add_bundle, load_chosen, natural, positive
 from suraksha.cli.dicom_common import (
     MIB,
     add_destination,
@@ -24,28 +26,43 @@ from suraksha.cli.dicom_common import (
     tls_of,
     web_options,
 )
-from suraksha.cli.segment import add_bundle, load_chosen
-from suraksha.dicom.network.tls import Tls
 
 if TYPE_CHECKING:
     from suraksha.dicom.network.peer import Destination, ObjectWriter
     from suraksha.dicom.network.service import DicomService
+    from suraksha.dicom.network.tls import Tls
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``listen``."""
     add_spool(parser)
     add_destination(parser)
-    parser.add_argument("--to-web", metavar="URL", help="or a DICOMweb archive that gets them")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=11112, help="0 takes a free one")
+    parser.add_argument("--to-web", metavar="URL", help="or a DICOMweb archive")
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="TITLE", help="AE title that may call"
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
     parser.add_argument(
-        "--beyond-loopback", action="store_true", help="let other computers reach the node"
+        "--port", type=int, default=11112, help="0 for any free port (default: %(default)s)"
     )
-    parser.add_argument("--max-associations", type=int, default=8, metavar="N")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="TITLE",
+        help="AE title that may send images; repeatable",
+    )
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="allow a --host that other computers can reach"
+    )
+    parser.add_argument(
+        "--max-associations",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="associations at once (default: %(default)s)",
+    )
     add_tls(parser)
     add_web(parser)
     add_bundle(parser)
@@ -56,29 +73,38 @@ def add_watch(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``watch``."""
     parser.add_argument("url", metavar="URL", help="for example http://127.0.0.1:8042/dicom-web")
     add_spool(parser)
-    parser.add_argument("--every", type=float, default=10.0, metavar="S", help="seconds of rest")
-    parser.add_argument("--days", type=int, metavar="N", help="only studies of the last N days")
+    parser.add_argument(
+        "--every", type=float, default=10.0, metavar="S", help="seconds between queries"
+    )
+    parser.add_argument("--days", type=natural, metavar="N", help="only studies of the last N days")
     add_web(parser)
     add_bundle(parser)
     add_work(parser)
 
 
 def run_listen(options: argparse.Namespace) -> int:
-    """Take images by C-STORE until told to stop; 1 if the worker died."""
-    _hush()
+    """Receive images by C-STORE until stopped; 1 if the worker died."""
+    _silence_libraries()
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebArchive
-    from suraksha.dicom.network.limits import NetworkLimits
     from suraksha.dicom.network.scp import ScpOptions, StorageScp
+    from suraksha.dicom.network.server import NetworkLimits
 
     length = options.max_object_mb * MIB
     chosen = ScpOptions(
-        *(options.aet, options.host, options.port, tuple(options.allow)),
-        beyond_loopback=options.beyond_loopback,
+        title=options.aet,
+        host=options.host,
+        port=options.port,
+        allowed_titles=tuple(options.allow),
+        allow_remote=options.allow_remote,
         tls=_own_tls(options),
-        bounds=NetworkLimits(options.max_associations, object_bytes=length, held_bytes=2 * length),
-        free_bytes=options.min_free_mb * MIB,
-        pending=options.max_pending,
+        limits=NetworkLimits(
+            max_associations=options.max_associations,
+            max_object_bytes=length,
+            max_memory_bytes=2 * length,
+        ),
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
     commitments = Commitments()
     destination: Destination = (
@@ -86,58 +112,64 @@ def run_listen(options: argparse.Namespace) -> int:
         if options.to_web
         else dicom_destination(options, commitments)
     )
-    with _desk(options, destination) as (desk, make_ready):
-        node = StorageScp(desk.spool, desk.queue, options=chosen, commitments=commitments)
-        node.wake = desk.worker.wake
+    with _service(options, destination) as (service, announce):
+        node = StorageScp(service.spool, service.queue, options=chosen, commitments=commitments)
+        node.wake = service.worker.wake
         node.start()
-        make_ready(f"{chosen.title}@{chosen.host}:{node.port}")
+        announce(f"{chosen.title}@{chosen.host}:{node.port}")
         try:
-            return _watch_over(options, desk, counts=node.counts)
+            return _monitor(options, service, counts=node.counts)
         finally:
             node.stop()
 
 
 def _own_tls(options: argparse.Namespace) -> Tls:
-    """TLS of what calls us; a CA alone is for --to-tls."""
+    """TLS of incoming associations; a CA alone is for --to-tls."""
+    from suraksha.dicom.network.tls import Tls
+
     return Tls() if options.to_tls and options.tls_cert is None else tls_of(options)
 
 
 def run_watch(options: argparse.Namespace) -> int:
-    """Take images from an archive until told to stop; 1 if the worker died."""
-    _hush()
+    """Fetch images from an archive until stopped; 1 if the worker died."""
+    _silence_libraries()
     from suraksha.dicom.network.dicomweb import WebArchive
     from suraksha.dicom.network.poller import Poller, PollOptions
 
     archive = WebArchive(options.url, web_options(options))
     chosen = PollOptions(
-        *(options.every, options.days, options.min_free_mb * MIB, options.max_pending)
+        interval_s=options.every,
+        days=options.days,
+        min_free_bytes=options.min_free_mb * MIB,
+        max_pending=options.max_pending,
     )
-    with _desk(options, archive) as (desk, make_ready):
-        watcher = Poller(archive, desk.spool, desk.queue, options=chosen)
-        watcher.wake = desk.worker.wake
+    with _service(options, archive) as (service, announce):
+        watcher = Poller(archive, service.spool, service.queue, options=chosen)
+        watcher.wake = service.worker.wake
         watcher.start()
-        make_ready("archive")
+        announce("archive")
         try:
-            return _watch_over(options, desk, counts=watcher.counts)
+            return _monitor(options, service, counts=watcher.counts)
         finally:
             watcher.stop()
 
 
-def _hush() -> None:
-    """Nothing that a library says about an image reaches the terminal or a log."""
+def _silence_libraries() -> None:
+    """Keep messages of libraries, which may quote an image, out of the terminal and the logs."""
     from suraksha.dicom.network.logs import silence_loggers
 
     silence_loggers()
+    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING)
     warnings.simplefilter("ignore")
-    threading.excepthook = _kind_alone
+    threading.excepthook = _report_thread
 
 
-def _kind_alone(ended: threading.ExceptHookArgs) -> None:
-    """What to print of a thread that ended by an error: its text could tell of an image."""
-    print(f"suraksha: a thread ended by {ended.exc_type.__name__}", file=sys.stderr)
+def _report_thread(ended: threading.ExceptHookArgs) -> None:
+    """Print the type of an error that ended a thread; its text could quote an image."""
+    print(f"suraksha: a thread ended with {ended.exc_type.__name__}", file=sys.stderr)
 
 
-def _maker(options: argparse.Namespace) -> ObjectWriter:
+def _object_writer(options: argparse.Namespace) -> ObjectWriter:
     from suraksha.dicom.objects.results import result_objects
 
     segment = load_chosen(options)
@@ -149,53 +181,53 @@ def _maker(options: argparse.Namespace) -> ObjectWriter:
 
 
 @contextmanager
-def _desk(
+def _service(
     options: argparse.Namespace, destination: Destination
 ) -> Iterator[tuple[DicomService, Callable[[str], None]]]:
-    from suraksha.dicom.network.jobs import Patience
+    from suraksha.dicom.network.queue import RetryPolicy
     from suraksha.dicom.network.service import open_service
-    from suraksha.dicom.network.worker import WorkOptions
+    from suraksha.dicom.network.worker import WorkerOptions
 
-    def ready(where: str) -> None:
+    def announce(where: str) -> None:
         line = {"event": "ready", "where": where}
         print(json.dumps(line) if options.json else f"ready: {where}", flush=True)
         print("Research use only. Stop with SIGTERM or Ctrl-C.", file=sys.stderr)
 
     with open_service(
         options.spool,
-        _maker(options),
+        _object_writer(options),
         destination=destination,
-        patience=Patience(attempts=options.attempts),
-        options=WorkOptions(keep=options.keep),
-    ) as desk:
-        yield desk, ready
+        retry=RetryPolicy(max_attempts=options.attempts),
+        options=WorkerOptions(keep=options.keep),
+    ) as service:
+        yield service, announce
 
 
-def _watch_over(
-    options: argparse.Namespace, desk: DicomService, *, counts: Callable[[], dict[str, int]]
+def _monitor(
+    options: argparse.Namespace, service: DicomService, *, counts: Callable[[], dict[str, int]]
 ) -> int:
-    """Print the status now and then, until a signal comes or the worker dies."""
+    """Print the status at intervals until a signal arrives or the worker dies."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     last = ""
-    while desk.worker.alive and not stop.wait(options.status_s):
-        last = _tell(options, desk, counts(), last=last)
-    _tell(options, desk, counts(), last="")
+    while service.worker.alive and not stop.wait(options.status_s):
+        last = _print_status(options, service, counts(), last=last)
+    _print_status(options, service, counts(), last="")
     if stop.is_set():
         return 0
-    print("suraksha: the worker has died; start the node again", file=sys.stderr)
+    print("suraksha: the worker has died; restart the node", file=sys.stderr)
     return 1
 
 
-def _tell(
-    options: argparse.Namespace, desk: DicomService, counts: dict[str, int], *, last: str
+def _print_status(
+    options: argparse.Namespace, service: DicomService, counts: dict[str, int], *, last: str
 ) -> str:
-    """One line of status; in plain text only where something has changed."""
-    jobs = desk.queue.counts()
-    text = ", ".join(f"{n} {name}" for name, n in (counts | jobs).items() if n) or "nothing yet"
+    """Print one line of status; in plain text only if something has changed."""
+    jobs = service.queue.counts()
+    text = ", ".join(f"{n} {name}" for name, n in (counts | jobs).items() if n) or "no images yet"
     if options.json:
-        line = {"event": "status", "node": counts, "queue": jobs, "free": desk.spool.free_bytes}
+        line = {"event": "status", "node": counts, "queue": jobs, "free": service.spool.free_bytes}
         print(json.dumps(line), flush=True)
     elif text != last:
         print(text, flush=True)

@@ -1,4 +1,4 @@
-"""The actions ``send`` and ``queue``."""
+"""The verbs ``dicom send`` and ``dicom queue``."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from suraksha.cli.dicom_common import add_destination, add_spool, add_tls, dicom_destination
-from suraksha.dicom.network.queue import FILE, Queue
+from suraksha.cli.dicom_common import (
+    add_destination,
+    add_spool,
+    add_tls,
+    dicom_destination,
+    dicom_files,
+)
 from suraksha.errors import InputError
+
+if TYPE_CHECKING:
+    from suraksha.dicom.network.queue import Queue
 
 
 def add_send(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``send``."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE", help="DICOM files, folders")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="DICOM files or folders"
+    )
     add_destination(parser)
     add_tls(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_send(options: argparse.Namespace) -> int:
-    """Send files by C-STORE and confirm that they are there; 1 if any of them is not."""
+    """Send files by C-STORE and confirm that they were stored; 1 if any was not."""
     from suraksha.dicom.network.logs import silence_loggers
     from suraksha.dicom.network.peer import reference
 
     silence_loggers()
-    paths = _files(options.paths)
+    paths = dicom_files(options.paths)
     destination = dicom_destination(options)
     problems = destination.send(paths)
     sent = {path: reference(path) for path in paths if not problems[path]}
@@ -45,34 +55,28 @@ def run_send(options: argparse.Namespace) -> int:
     return int(bool(failed))
 
 
-def _files(paths: list[Path]) -> list[Path]:
-    found = []
-    for path in paths:
-        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    if not found:
-        raise InputError("nothing to send", "the folders are empty", "Give DICOM files")
-    return found
-
-
 def add_queue(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``queue``."""
     add_spool(parser)
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--replay", metavar="ID", help="try a dead letter again, or 'all'")
-    what.add_argument("--drop", metavar="ID", help="forget a dead letter and its files")
+    what.add_argument("--replay", metavar="ID", help="retry a dead letter, or 'all'")
+    what.add_argument("--drop", metavar="ID", help="remove a dead letter and its files")
     what.add_argument(
         "--forget-done",
         action="store_true",
-        help="segment images that are done again if they come, such as with another bundle",
+        help="forget finished images, so that they are segmented again when they arrive again",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_queue(options: argparse.Namespace) -> int:
-    """Show the queue and its dead letters, and replay them; the node may run meanwhile."""
+    """Show the queue and its dead letters, or retry them; the node may be running."""
+    from suraksha.dicom.network.queue import FILE, Queue
+
     if not (options.spool / FILE).is_file():
         raise InputError(
-            f"{options.spool} holds no queue", "no node has run there", "Check --spool"
+            f"{options.spool} does not contain a queue",
+            "no node has used it as its --spool",
+            "Check --spool",
         )
     queue = Queue(options.spool)
     try:
@@ -95,14 +99,14 @@ def run_queue(options: argparse.Namespace) -> int:
         return 0
     print(", ".join(f"{count} {state}" for state, count in counts.items()))
     for letter in dead:
-        print(f"{letter['id']}  died when {letter['stage']}: {letter['error']}")
+        print(f"{letter['id']}  failed in stage {letter['stage']}: {letter['error']}")
     if replayed:
-        print(f"{replayed} are tried again")
+        print(f"{replayed} queued again")
     return 0
 
 
 def _change(options: argparse.Namespace, queue: Queue) -> int:
-    """Replay or drop what was asked for; how many."""
+    """Retry or drop dead letters; how many are retried."""
     wanted = options.replay or options.drop
     if wanted is None:
         if options.forget_done:
@@ -111,9 +115,9 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
     known = {job.id for job in queue.dead()}
     if wanted != "all" and wanted not in known:
         raise InputError(
-            f"{wanted!r} is no dead letter",
-            f"the queue has {len(known)} of them",
-            "List them first",
+            f"{wanted!r} is not a dead letter",
+            f"the queue has {len(known)} of them, with other IDs",
+            "List them with 'suraksha dicom queue --spool DIR'",
         )
     from suraksha.dicom.network.spool import Spool
 
@@ -121,7 +125,7 @@ def _change(options: argparse.Namespace, queue: Queue) -> int:
     for job in chosen:
         if options.replay and spool.image(job).is_file():
             queue.replay(job)
-        else:  # nothing to work on: where it is watched for, it is fetched anew
+        else:  # no image to work on; 'dicom watch' fetches it again
             queue.drop(job)
-            spool.forget(job)
+            spool.remove(job)
     return len(chosen) if options.replay else 0

@@ -1,4 +1,4 @@
-"""What ``live`` writes while it runs."""
+"""The files that ``live`` writes while it runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Self, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.cli.report import CSV_LESION, MADE_BY, lesion_record, png_bytes
 from suraksha.files import write_bytes
 from suraksha.inference.stream import Stream
 from suraksha.io.video import Frame
 from suraksha.io.video_writer import VideoWriter
 from suraksha.reporting.overlay import overlay
+from suraksha.reporting.records import CSV_LESION, MADE_BY, lesion_record, png_bytes
 from suraksha.types import Result
 
 COLUMNS = ("frame", "time_s", *CSV_LESION, "latency_ms", "made_by")
-# annotated frames that may wait for the encoder
-WAITING = 4
+# maximum number of annotated frames that wait for the encoder
+MAX_WAITING = 4
 
 
 class Outputs:
@@ -38,7 +38,7 @@ class Outputs:
         self._rows.writeheader()
 
     def add(self, result: Result, stream: Stream) -> None:
-        """Write one answer."""
+        """Write the result of one frame."""
         frame = stream.frame
         if frame is None:
             return
@@ -53,24 +53,24 @@ class Outputs:
         area = max((lesion.area_px for lesion in result.lesions), default=0)
         if area > self._largest:
             self._largest = area
-            self._do(self._write_key, result, frame)
+            self._submit(self._write_key, result, frame)
         if self._video is not None:
             times, self._shown = frame.index - self._shown, frame.index
-            self._do(self._write_frame, result, times)
+            self._submit(self._write_frame, result, times)
 
-    def _do(self, work: Callable[..., None], *given: object) -> None:
-        """In the writing thread; where too much waits, wait too."""
-        while len(self._waiting) >= WAITING:
+    def _submit(self, work: Callable[..., None], *given: object) -> None:
+        """Run in the writing thread; waits while too much is queued."""
+        while len(self._waiting) >= MAX_WAITING:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(work, *given))
 
     def _write_frame(self, result: Result, times: int) -> None:
         if self._video is not None:
-            self._video.write(_drawn(result), times=times)
+            self._video.write(_annotated(result), times=times)
 
     def _write_key(self, result: Result, frame: Frame) -> None:
         comment = f"frame {frame.index}, {frame.time_s:.3f} s"
-        write_bytes(self.out / "key-frame.png", png_bytes(_drawn(result), comment=comment))
+        write_bytes(self.out / "key-frame.png", png_bytes(_annotated(result), comment=comment))
 
     def __enter__(self) -> Self:
         return self
@@ -86,5 +86,5 @@ class Outputs:
                 self._video.__exit__()
 
 
-def _drawn(result: Result) -> NDArray[np.uint8]:
+def _annotated(result: Result) -> NDArray[np.uint8]:
     return overlay(result.image, result.mask, lesions=result.lesions)

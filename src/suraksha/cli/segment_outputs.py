@@ -1,16 +1,14 @@
-"""What ``segment`` writes for one image: one table of kinds."""
+"""The files that ``segment`` writes for one image: one table of kinds."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from suraksha.cli.output_folder import ALSO, KINDS, remove_outputs
-from suraksha.errors import InputError, UnknownNameError
+from suraksha.cli.results_folder import ENDINGS, ResultsFolder
+from suraksha.errors import InputError
 from suraksha.files import write_bytes
 from suraksha.inference.engines import Maps
 from suraksha.reporting.attention import heat_panels
@@ -19,49 +17,43 @@ from suraksha.reporting.overlay import overlay
 from suraksha.reporting.records import png_bytes
 from suraksha.types import Result
 
-# kinds that tell of lesions alone
+# kinds that describe lesions and are left out where there is none
 OF_LESIONS = ("seg", "rtstruct")
 
 
-def also(text: str) -> tuple[str, ...]:
-    """What ``--also`` gives: kinds, with commas between them."""
-    kinds = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for kind in kinds:
-        if kind not in ALSO:
-            raise argparse.ArgumentTypeError(str(UnknownNameError("kind of file", kind, ALSO)))
-    return kinds
-
-
-def write_outputs(result: Result, out: Path, *, kinds: Sequence[str], maps: Maps) -> dict[str, Any]:
-    """Write the files of an image.
+def write_outputs(
+    result: Result, folder: ResultsFolder, *, name: str, kinds: Sequence[str], maps: Maps
+) -> dict[str, Any]:
+    """Write the files of an image, and remove those of an earlier result.
 
     Args:
-        result: The answer.
-        out: Folder and name of the image, without an ending.
-        kinds: What to write besides mask, overlay and, with ``maps``, attention.
-        maps: Where the network looked; empty if that was not asked for.
+        result: The result.
+        folder: Where to write.
+        name: The name that the folder gave to the image.
+        kinds: What to write besides the mask, the overlay and, with ``maps``, the attention maps.
+        maps: Attention maps; empty if they were not asked for.
 
     Returns:
-        The files' names by kind; under ``not_written``, where there are any, the kinds that the
-        result cannot be told in, and why.
+        The names of the files by kind. Under ``not_written``, if there are any, the kinds that
+        this result cannot be written as, and why.
 
     Raises:
-        OSError: A place that cannot be written.
+        OSError: A file that cannot be written.
     """
     written: dict[str, Any] = {}
     refused: dict[str, str] = {}
     wanted = ("mask", "overlay", *(("attention",) if maps else ()), *kinds)
+    folder.remove(name)
     for kind in wanted:
-        remove_outputs(out.parent, out.name, kinds=(kind,))
         if kind in OF_LESIONS and not result.lesions:
-            continue  # the report says that there is none
-        path = out.with_name(f"{out.name}_{kind}{KINDS[kind]}")
+            continue  # the report states that there is none
+        file = f"{name}{ENDINGS[kind]}"
         try:
-            write_bytes(path, _MAKERS[kind](result, maps))
+            write_bytes(folder.path / file, _MAKERS[kind](result, maps))
         except InputError as error:
             refused[kind] = str(error)
         else:
-            written[kind] = path.name
+            written[kind] = file
     return {**written, **({"not_written": refused} if refused else {})}
 
 

@@ -1,173 +1,141 @@
-"""The verbs of the build side: ``models``, ``train``, ``evaluate`` and ``export``."""
+"""The verb ``train``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+import math
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from suraksha.cli.arguments import (
+    FIRST_SPLIT,
+    add_protocol,
+    add_training_size,
+    check_exists,
+    check_out,
+    natural,
+    positive,
+    progress,
+    recipe_names,
+)
+from suraksha.cli.text import count_text
+from suraksha.errors import TrainError, UnknownNameError
 
-from suraksha.cli.data import add_protocol, bar, first_number, patch_size, positive, protocol_number
-from suraksha.datasets.distributed import launched_rank
-from suraksha.evaluation.curves import draw_reliability
-from suraksha.evaluation.evaluate import evaluate
-from suraksha.evaluation.export import FLOAT_BITS, ExportOptions, export
-from suraksha.evaluation.summaries import PARTS, TEST, markdown_table, write_evaluation
-from suraksha.inference.bundle import SUFFIX
-from suraksha.inference.card import NOT_STATED
-from suraksha.inference.segmenter import load_segmenter
-from suraksha.networks.cost import count_macs, count_parameters
-from suraksha.networks.diagram import draw_network
-from suraksha.networks.suraksha import SurakshaSpec
-from suraksha.networks.zoo import ZOO, create_model
-from suraksha.runs.config import TrainConfig, list_recipes, load_recipe
-from suraksha.runs.folder import Run, open_run
-from suraksha.training.fit import train
-
-
-def add_models(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``models``."""
-    parser.add_argument("--size", type=patch_size, default="C3", help="C1, C2, C3 or pixels")
-    parser.add_argument("--draw", type=Path, metavar="FILE", help="draw the network suraksha")
-    parser.add_argument("--json", action="store_true", help="print one JSON list")
-
-
-def run_models(options: argparse.Namespace) -> int:
-    """List the networks with what they cost; draw one."""
-    if options.draw is not None:
-        draw_network(SurakshaSpec(), options.draw, size=options.size)
-    found = []
-    for entry in ZOO.values():
-        with torch.device("meta"):  # shapes alone: the greatest has 134 million parameters
-            network = create_model(entry.name)
-        macs = count_macs(network, (1, options.size, options.size))
-        found.append({**asdict(entry), "parameters": count_parameters(network), "macs": macs})
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    head = ("model", "parameters", f"MACs at {options.size} px", "divisor", "source")
-    rows = [
-        (m["name"], f"{m['parameters']:,}", f"{m['macs']:,}", str(m["divisor"]), m["source"])
-        for m in found
-    ]
-    print(markdown_table(head, rows))
-    return 0
+if TYPE_CHECKING:
+    from suraksha.evaluation.evaluate import Evaluation
+    from suraksha.runs.config import TrainConfig
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``train``."""
     parser.add_argument(
-        "recipe", metavar="RECIPE", help=f"a .toml file, or one of: {', '.join(list_recipes())}"
+        "recipe", metavar="RECIPE", help=f"a .toml file, or one of: {', '.join(recipe_names())}"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="ROOT|CACHE")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUNS")
-    parser.add_argument("--size", type=patch_size, help="C1, C2, C3 or pixels")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's")
-    parser.add_argument("--training-seed", type=int, metavar="N", help="instead of the recipe's")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="ROOT|CACHE", help="a data set, or a packed one"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s"
+    )
+    add_training_size(parser)
+    parser.add_argument("--epochs", type=positive, metavar="N", help="default: as in the recipe")
+    parser.add_argument(
+        "--seed", type=natural, metavar="N", help="random seed (default: that of the recipe)"
+    )
     add_protocol(parser, default=None)
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train, or go on with a run that was stopped."""
+    """Train a network, or resume a run that was stopped."""
+    _check_recipe(options.recipe)
+    check_exists(options.data, "the data set")
+    check_out(options.out)
     config = configured(options)
+
+    from suraksha.datasets.distributed import launched_rank
+    from suraksha.evaluation.evaluate import evaluate
+    from suraksha.evaluation.summaries import summary_lines
+    from suraksha.training.fit import cache_for, train
+
     run = train(
         config, options.data, out=options.out, lists=options.lists, progress=not options.quiet
     )
-    if launched_rank():  # the first process tells for all
+    if launched_rank():  # the first process reports for all
         return 0
-    facts = {"run": str(run.folder), "config_sha256": config.sha256, **(run.finished or {})}
-    print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
+    cache = cache_for(config, options.data, out=options.out, progress=False)
+    part = "validation" if run.split.validation else "test"
+    found = evaluate(run, cache.folder, part=part, progress=progress(options, label="scoring"))
+    finished = {} if run.finished is None else run.finished.to_dict()
+    if options.json:
+        facts = {"run": str(run.folder), "config_sha256": config.sha256, **finished}
+        print(json.dumps({**facts, "scored_part": part, **_scores(found)}))
+        return 0
+    seconds, device = finished.get("seconds", 0.0), finished.get("device", "")
+    print(f"trained {finished.get('epochs')} epochs in {seconds:.0f} s on {device}: {run.folder}")
+    images, grid = count_text(len(found.scores), f"{part} image"), found.facts["grid"]
+    print(f"score on {images}, at {grid.replace('x', ' x ')} px:")
+    for line in summary_lines(found):
+        print(f"  {line}")
+    print(f"next: suraksha evaluate {run.folder} {options.data}")
+    print(f"      suraksha export {run.folder} NAME.busi --data {options.data}")
+    for text in found.warnings:
+        print(f"suraksha: {text}", file=sys.stderr)
     return 0
 
 
+def _scores(found: Evaluation) -> dict[str, float | None]:
+    """Mean Dice on lesion images of the network and of the mean mask; None where undefined."""
+    from suraksha.evaluation.evaluate import MEAN_MASK
+    from suraksha.metrics.subsets import LESION
+
+    scores: dict[str, float | None] = {}
+    for key, model in (("dice", found.rows[0].model), ("mean_mask_dice", MEAN_MASK)):
+        summary = found.summary(model, LESION)
+        value = math.nan if summary is None else summary.mean["dice"].value
+        scores[key] = value if math.isfinite(value) else None
+    return scores
+
+
+def _check_recipe(recipe: str) -> None:
+    """Refuse a recipe that does not exist, before torch is imported.
+
+    Raises:
+        UnknownNameError: No shipped recipe has that name.
+        TrainError: No file has that path.
+    """
+    names = recipe_names()
+    if not recipe.endswith(".toml"):
+        if recipe not in names:
+            raise UnknownNameError("recipe", recipe, names)
+    elif not Path(recipe).is_file():
+        raise TrainError(
+            f"recipe {recipe} does not exist",
+            "no file has that path",
+            f"Give a path, or one of: {', '.join(names)}",
+        )
+
+
 def configured(options: argparse.Namespace) -> TrainConfig:
-    """The recipe with what the command line changes."""
+    """The recipe with the changes of the command line."""
+    from suraksha.runs.config import load_recipe
+
     config = load_recipe(options.recipe)
     data = config.data
-    if options.size is not None:
-        data = replace(data, size=options.size)
+    if options.input_size is not None:
+        data = replace(data, size=options.input_size)
     protocol = options.protocol or data.protocol
-    number = protocol_number(options, protocol)
-    if number is None and protocol != data.protocol:
-        number = first_number(protocol)
-    data = replace(data, protocol=protocol, number=data.number if number is None else number)
+    split = options.split
+    if split is None:
+        split = data.split if protocol == data.protocol else FIRST_SPLIT[protocol]
+    data = replace(data, protocol=protocol, split=split)
     optim = config.optim
-    if options.epochs is not None:  # the share that sees small images stays
+    if options.epochs is not None:  # the fraction of epochs on small images stays the same
         small = round(optim.small_epochs * options.epochs / optim.epochs)
         optim = replace(optim, epochs=options.epochs, small_epochs=small)
     if optim.small_size >= data.size:
         optim = replace(optim, small_epochs=0, small_size=0)
-    seed = config.seed if options.training_seed is None else options.training_seed
+    seed = config.seed if options.seed is None else options.seed
     return replace(config, data=data, optim=optim, seed=seed)
-
-
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``evaluate``."""
-    parser.add_argument("model", metavar="RUN|BUNDLE", help="a run's folder, or a bundle")
-    parser.add_argument(
-        "data", type=Path, metavar="DATA", help="a data set (scored at its own size) or a cache"
-    )
-    parser.add_argument(
-        "--part", choices=PARTS, default=TEST, help="which images (default: %(default)s)"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: the run's folder")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def run_evaluate(options: argparse.Namespace) -> int:
-    """Score a run or a bundle; print and write the table."""
-    is_run = Path(options.model).is_dir()
-    model = open_run(options.model) if is_run else load_segmenter(options.model)
-    found = evaluate(model, options.data, part=options.part, progress=bar)
-    default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
-    out: Path = options.out or default
-    written = write_evaluation(found, out)
-    if not isinstance(model, Run):
-        told = model.card.calibration_metrics.get("lesion_bins", ()) if options.part == TEST else ()
-        bins = found.calibration.to_dict()["bins"]
-        draw_reliability(bins, out / "reliability.png", lesions=told)
-    text = f"{written.text}\n\nwritten: {written.stem}.json, .md"
-    print(written.record if options.json else text)
-    return 0
-
-
-def add_export(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``export``."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
-    parser.add_argument("bundle", type=Path, metavar=f"FILE{SUFFIX}", help="what to write")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="ROOT|CACHE", help="images for the check"
-    )
-    parser.add_argument("--licence", default=NOT_STATED, help="of the weights, for the card")
-    parser.add_argument(
-        "--weight-bits", type=int, default=FLOAT_BITS, help="significant bits; 11 halves the file"
-    )
-    parser.add_argument(
-        "--int8", action="store_true", help="in 8-bit integers, if that costs next to no Dice"
-    )
-    parser.add_argument(
-        "--fits-from",
-        type=Path,
-        metavar="RUN",
-        help="a run of the same recipe whose validation part gives presence rule and trust",
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def run_export(options: argparse.Namespace) -> int:
-    """Score a run on its test part, then write its bundle if ONNX Runtime agrees with torch."""
-    fits = None if options.fits_from is None else open_run(options.fits_from)
-    card = export(
-        open_run(options.run),
-        options.bundle,
-        data=options.data,
-        options=ExportOptions(options.licence, options.weight_bits, options.int8, fits),
-        progress=bar,
-    )
-    facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}
-    print(json.dumps(facts) if options.json else "\n".join(f"{k}: {v}" for k, v in facts.items()))
-    return 0

@@ -41,6 +41,12 @@ class AugmentSpec:
         marks: Probability of drawn calipers and text.
         unmark: Probability that thin bright marks are removed.
         paste: Probability that an image without a lesion gets that of another.
+        zoom: Maximum log magnification; 0.5 means 0.61 to 1.65. The image is shifted by as much.
+        aspect: Maximum log change of the aspect ratio.
+        local_gain: Standard deviation of the log of a smooth gain field over the image.
+        blur: Probability of a 3 x 3 mean filter.
+        chance: Probability that each of gamma, brightness, contrast, noise, gain, local gain and
+            attenuation is applied.
 
     Raises:
         ModelError: A negative value, a probability above 1 or a change of 1 or more.
@@ -62,10 +68,18 @@ class AugmentSpec:
     marks: float = 0.0
     unmark: float = 0.0
     paste: float = 0.0
+    zoom: float = 0.0
+    aspect: float = 0.0
+    local_gain: float = 0.0
+    blur: float = 0.0
+    chance: float = 0.5
 
     def __post_init__(self) -> None:
         changes = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
-        chances = (self.flip, self.shadow, self.marks, self.unmark, self.paste)
+        chances = (
+            *(self.flip, self.shadow, self.marks, self.unmark, self.paste),
+            *(self.blur, self.chance),
+        )
         if min(astuple(self)) < 0 or max(*changes, self.gain) >= 1 or max(chances) > 1:
             raise ModelError(
                 f"{self} cannot be used",
@@ -123,9 +137,17 @@ class Augmentation(nn.Module):
             images = ultrasound.remove_calipers(images, spec.unmark)
         if self.kornia is not None:
             images, masks = self.kornia(images, masks)
-        for part, amount in (
+        if spec.zoom or spec.aspect:
+            images, masks = ultrasound.zoom(images, masks, amount=spec.zoom, aspect=spec.aspect)
+        for varied, amount in (
             (ultrasound.gain, spec.gain),
+            (ultrasound.local_gain, spec.local_gain),
             (ultrasound.attenuation, spec.attenuation),
+        ):
+            if amount:
+                images = varied(images, amount, chance=spec.chance)
+        for part, amount in (
+            (ultrasound.blur, spec.blur),
             (ultrasound.shadow, spec.shadow),
             (ultrasound.speckle, spec.speckle),
             (ultrasound.draw_calipers, spec.marks),
@@ -152,11 +174,11 @@ def _kornia(spec: AugmentSpec) -> nn.Module | None:
             )
         )
     if spec.gamma:
-        parts.append(RandomGamma(gamma=_about_one(spec.gamma), p=0.5))
+        parts.append(RandomGamma(gamma=_about_one(spec.gamma), p=spec.chance))
     if spec.brightness:
-        parts.append(RandomBrightness((1 - spec.brightness, 1 + spec.brightness), p=0.5))
+        parts.append(RandomBrightness((1 - spec.brightness, 1 + spec.brightness), p=spec.chance))
     if spec.contrast:
-        parts.append(RandomContrast(_about_one(spec.contrast), p=0.5))
+        parts.append(RandomContrast(_about_one(spec.contrast), p=spec.chance))
     if spec.noise:
         parts.append(RandomGaussianNoise(std=spec.noise, p=0.3))
     return AugmentationSequential(*parts, data_keys=["input", "mask"]) if parts else None

@@ -299,6 +299,19 @@ def _write(
         facts.append(facts_of(case, image, mask=mask))
     images.flush()
     masks.flush()
+    items = describe_cases(cases, facts, prints=prints)
+    return _write_index(part, dataset, preparation, items=items, prints=prints)
+
+
+def _write_index(
+    part: Path,
+    dataset: str,
+    preparation: Preparation,
+    *,
+    items: Sequence[CacheItem],
+    prints: NDArray[np.bool_],
+) -> str:
+    """Write the index of the two arrays in ``part``; the cache's hash."""
     record = {
         "format": FORMAT,
         "dataset": dataset,
@@ -308,12 +321,52 @@ def _write(
             "std": float(preparation.std),
         },
         "arrays": {name: file_sha256(part / name) for name in (IMAGES, MASKS)},
-        "items": [asdict(item) for item in describe_cases(cases, facts, prints=prints)],
+        "items": [asdict(item) for item in items],
         "fingerprints": [fingerprint_hex(bits) for bits in prints],
     }
     sealed = _seal(record)
     write_bytes(part / INDEX, canonical_json(sealed))
     return str(sealed["sha256"])
+
+
+def save_cache(cache: Cache, folder: str | Path) -> Cache:
+    """Write a cache that is held in memory, such as a mixture. Nothing half-written opens.
+
+    Args:
+        cache: The cache.
+        folder: Its folder; if it already holds the same cache, nothing is written.
+
+    Returns:
+        The cache, opened from the folder.
+
+    Raises:
+        DataError: The folder holds something else.
+        BusyError: Another process writes into the folder, and does not end.
+        OSError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    with lock(folder, wait=PATIENCE_S):
+        sweep(folder)
+        present = open_cache(folder) if _is_taken(folder) else None
+        part = beside(folder)
+        part.mkdir()
+        try:
+            np.save(part / IMAGES, cache.images)
+            np.save(part / MASKS, cache.packed_masks)
+            sha256 = _write_index(
+                part,
+                cache.dataset,
+                cache.preparation,
+                items=cache.items,
+                prints=cache.fingerprints,
+            )
+            if present is None:
+                part.rename(folder)
+            elif present.sha256 != sha256:
+                raise _different(folder, present)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return open_cache(folder)
 
 
 def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

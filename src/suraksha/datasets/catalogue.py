@@ -245,6 +245,11 @@ _BREAST = DatasetSpec(
 DATASETS: tuple[DatasetSpec, ...] = (_BUSI, _BUS_BRA, _BREAST)
 
 
+def list_datasets() -> tuple[str, ...]:
+    """The names of the known data sets, sorted."""
+    return tuple(sorted(spec.name for spec in DATASETS))
+
+
 def known_datasets(name: str) -> tuple[DatasetSpec, ...]:
     """The descriptions of the data sets of the catalogue that a cache's name mentions.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CURVE_POINTS = 5
+FIELD_POINTS = (4, 4)
 SHADOW_DARKNESS = (0.3, 0.9)
 MARK_TEXT = (5, 3)  # rows and columns of a drawn letter's dots
 
@@ -41,29 +42,79 @@ def speckle(images: Tensor, strength: float) -> Tensor:
     return _some(images, images * factor, 0.5)
 
 
-def gain(images: Tensor, change: float) -> Tensor:
+def gain(images: Tensor, change: float, *, chance: float = 0.5) -> Tensor:
     """Multiply each row by a smooth random curve, as another time-gain compensation does.
 
     Args:
         images: (N, C, h, w) in 0..1.
         change: Maximum change; 0.3 means factors of 0.7 to 1.3 at five depths.
+        chance: Probability that an image is changed.
     """
     points = torch.empty(len(images), 1, CURVE_POINTS, 1, device=images.device)
     points.uniform_(1 - change, 1 + change)
     curve = F.interpolate(points, size=(images.shape[2], 1), mode="bicubic", align_corners=True)
-    return _some(images, images * curve, 0.5)
+    return _some(images, images * curve, chance)
 
 
-def attenuation(images: Tensor, strength: float) -> Tensor:
+def local_gain(images: Tensor, spread: float, *, chance: float = 0.5) -> Tensor:
+    """Multiply by a smooth random gain field, as coupling and focus differ over the image.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        spread: Standard deviation of the log of the gain at 4 x 4 points.
+        chance: Probability that an image is changed.
+    """
+    points = spread * torch.randn(len(images), 1, *FIELD_POINTS, device=images.device)
+    field = F.interpolate(points, size=images.shape[2:], mode="bicubic", align_corners=True)
+    return _some(images, images * field.exp(), chance)
+
+
+def blur(images: Tensor, chance: float) -> Tensor:
+    """Smooth with a 3 x 3 mean filter, as a scanner of lower resolution would.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        chance: Probability that an image is changed.
+    """
+    smooth = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return _some(images, smooth, chance)
+
+
+def zoom(images: Tensor, masks: Tensor, *, amount: float, aspect: float) -> tuple[Tensor, Tensor]:
+    """Magnify about a random centre and change the aspect ratio; outside the image is black.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        masks: (N, 1, h, w) in 0..1.
+        amount: Maximum log magnification, the same for both axes.
+        aspect: Maximum log factor by which columns are magnified more, and rows less.
+
+    Returns:
+        Images and masks of the same shapes.
+    """
+    count = len(images)
+    magnified = _uniform(count, -amount, amount, like=images).view(count)
+    stretched = _uniform(count, -aspect, aspect, like=images).view(count)
+    limit = (1 - magnified.exp()).abs()
+    matrices = torch.zeros(count, 2, 3, device=images.device)
+    for axis, sign in enumerate((1, -1)):
+        matrices[:, axis, axis] = torch.exp(-(magnified + sign * stretched))
+        matrices[:, axis, 2] = limit * _uniform(count, -1, 1, like=images).view(count)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return tuple(F.grid_sample(x, grid, align_corners=False) for x in (images, masks))  # type: ignore[return-value]
+
+
+def attenuation(images: Tensor, strength: float, *, chance: float = 0.5) -> Tensor:
     """Darken with depth: ``exp(-a * depth)``, depth 0 to 1, ``a`` up to a strength.
 
     Args:
         images: (N, C, h, w) in 0..1.
         strength: Maximum ``a``; a third of the draws are negative, so that brightness increases.
+        chance: Probability that an image is changed.
     """
     depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
     rate = _uniform(len(images), -strength / 2, strength, like=images)
-    return _some(images, images * torch.exp(-rate * depth), 0.5)
+    return _some(images, images * torch.exp(-rate * depth), chance)
 
 
 def shadow(images: Tensor, chance: float) -> Tensor:

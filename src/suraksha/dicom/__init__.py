@@ -1,1 +1,1 @@
-"""DICOM objects of results, and the node that takes images in and sends results on."""
+"""DICOM: objects of results, network services and de-identification."""

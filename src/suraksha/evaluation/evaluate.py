@@ -13,51 +13,37 @@ from numpy.typing import NDArray
 from torch import nn
 
 from suraksha.datasets.cache import CacheItem
-from suraksha.datasets.samples import (
-    Sample,
-    check_hashes,
-    dataset_of,
-    grid_of,
-    name_of,
-    read_samples,
-)
+from suraksha.datasets.samples import Sample, check_hashes, dataset_of, grid_of, name_of
 from suraksha.errors import UnknownNameError, UsageError
-from suraksha.evaluation.score_classes import score_class_predictions
+from suraksha.evaluation.samples import (
+    MEAN_MASK_GRID,
+    Mask,
+    Progress,
+    data_warnings,
+    silent,
+    training_masks,
+    usable_samples,
+)
 from suraksha.evaluation.summaries import ALL, RULELESS, TEST, VALIDATION
-from suraksha.inference.postprocessing import PostProcessing
-from suraksha.inference.prediction import Prediction, class_probabilities
+from suraksha.inference.engines import Logits
+from suraksha.inference.postprocessing import PostProcessingCard, Segmentation
+from suraksha.inference.roi import InferenceSpec, segment_image
 from suraksha.inference.segmenter import Segmenter
 from suraksha.metrics.baseline import mean_mask
 from suraksha.metrics.boundary import hd95
 from suraksha.metrics.calibration import Reliability, reliability
-from suraksha.metrics.classes import ClassScores
+from suraksha.metrics.classes import ClassScores, score_classes
 from suraksha.metrics.image import ImageScore, jsonable, score_image
-from suraksha.metrics.subsets import in_order, parts_of
+from suraksha.metrics.subsets import LESION, in_order, parts_of
 from suraksha.metrics.summary import Summary, batch_pooled, summarise
 from suraksha.networks.cost import count_macs, count_parameters
 from suraksha.networks.outputs import outputs_of
-from suraksha.preprocessing import (
-    THRESHOLD,
-    Preparation,
-    prepare,
-    resize_mask,
-    restore,
-)
-from suraksha.runs.fits import RunClasses
-from suraksha.runs.folder import Run, cpu_name, training_facts
+from suraksha.preprocessing import resize_mask
+from suraksha.runs.folder import Run, cpu_name, mean_mask_warning, training_facts
 from suraksha.types import Image
 
-MEAN_MASK_GRID = (256, 256)
-# images that are read at a time where only their masks stay
-CHUNK = 64
-NO_RULE = PostProcessing()
-Predict = Callable[[Image], Prediction]
-Mask = NDArray[np.bool_]
-Progress = Callable[[Sequence[Any]], Iterable[Any]]
-
-
-def _silent(things: Sequence[Any]) -> Iterable[Any]:
-    return things
+MEAN_MASK, BACKGROUND = "mean mask", "all background"
+Segment = Callable[[Image], Segmentation]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +51,7 @@ class Row:
     """One line of the table: a model on one part of the images.
 
     Args:
-        model: What predicted.
+        model: The model's name.
         part: A part of `suraksha.metrics.subsets`, or a class.
         summary: Its scores.
     """
@@ -77,16 +63,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that an evaluation found.
+    """The result of an evaluation.
 
     Args:
         facts: What was evaluated: model, data, grid, protocol, device and so on.
-        rows: The table; the model first, then, where a presence rule is in force, the model
-            without it, then "all background" and, where known, "mean mask".
+        rows: The table; the model first, then the model without its post-processing rule (where it
+            has one), then "all background" and, where known, "mean mask".
         community: IoU and F1 pooled over batches of 8 and averaged, lesion images in order.
         scores: The model's score of every image.
-        calibration: How its probabilities, no rule applied, agree with the truth, over all pixels.
-        classes: How well its second output tells the classes, or None where it tells none.
+        calibration: Agreement of its probabilities with the truth, over all pixels.
+        classes: Scores of its classification head, or None without one.
+        warnings: What is wrong with the model or the data; empty if nothing is.
     """
 
     facts: Mapping[str, Any]
@@ -95,9 +82,15 @@ class Evaluation:
     scores: tuple[ImageScore, ...]
     calibration: Reliability = field(default_factory=Reliability)
     classes: ClassScores | None = None
+    warnings: tuple[str, ...] = ()
+
+    def summary(self, model: str, part: str) -> Summary | None:
+        """The summary of a model on a part of the images; None where there is none."""
+        found = (row.summary for row in self.rows if (row.model, row.part) == (model, part))
+        return next(found, None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it."""
+        """The evaluation as plain tables, for JSON."""
         tables: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             tables.setdefault(row.model, {})[row.part] = row.summary.to_dict()
@@ -107,34 +100,51 @@ class Evaluation:
             "community_batches_of_8": jsonable(dict(self.community)),
             "calibration": self.calibration.to_dict(),
             **({} if self.classes is None else {"classes": self.classes.to_dict()}),
+            **({"warnings": list(self.warnings)} if self.warnings else {}),
         }
 
 
-def network_predictor(
-    network: nn.Module, preparation: Preparation, *, classes: RunClasses | None = None
-) -> Predict:
-    """Image -> what a torch network tells of it, at the image's own size.
+def torch_runner(network: nn.Module) -> Callable[[NDArray[np.float32]], Logits]:
+    """A torch network as what `suraksha.inference.roi.InferenceSpec` runs.
 
     Args:
         network: In eval mode.
-        preparation: How an image becomes its input.
-        classes: Those of its second output; None leaves that output alone.
+
+    Returns:
+        A function from a batch (N, C, h, w) float32 to its logits.
     """
     device = next(network.parameters()).device
 
     @torch.inference_mode()
-    def predict(image: Image) -> Prediction:
-        batch = torch.from_numpy(prepare(image, preparation)).to(device)
-        logits, *second = outputs_of(network, batch)
-        probability = restore(logits.sigmoid()[0, 0].float().cpu().numpy(), image)
-        if classes is None:
-            return Prediction(probability)
-        found = class_probabilities(
-            second[0][0].cpu().numpy(), names=classes.names, temperature=classes.temperature
+    def run(batch: NDArray[np.float32]) -> Logits:
+        mask, *classes = (
+            output.float().cpu().numpy()
+            for output in outputs_of(network, torch.from_numpy(batch).to(device))
         )
-        return Prediction(probability, found, classes.normal)
+        return Logits(mask, classes[0] if classes else None)
 
-    return predict
+    return run
+
+
+def run_segmenter(
+    run: Run, *, network: nn.Module | None = None, card: PostProcessingCard | None = None
+) -> Segment:
+    """A function that segments an image with a run's network, as its bundle will.
+
+    Args:
+        run: A finished run.
+        network: Its network, where it is at hand.
+        card: The post-processing; None for what the run has fitted.
+
+    Raises:
+        TrainError: The run is not finished.
+    """
+    spec = InferenceSpec(
+        torch_runner(run.network() if network is None else network),
+        run.config.data.preparation,
+        run.fits.settings if card is None else card,
+    )
+    return lambda image: segment_image(image, spec)
 
 
 def evaluate(
@@ -142,51 +152,47 @@ def evaluate(
     data: str | Path,
     *,
     part: str = TEST,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> Evaluation:
-    """Score a run or a loaded bundle, by default on the images that its training never saw.
+    """Score a run or a loaded bundle, by default on the images of its test part.
 
-    Its own threshold and presence rule make the masks.
+    The masks are those of `suraksha.inference.postprocessing.postprocess`, the same function that a
+    `Segmenter` uses. Images without a usable mask are skipped, counted and named in the warnings.
 
     Args:
         model: A finished run, or a segmenter.
         data: A data set's folder, scored at the images' own size, or a cache, scored at its size.
-        part: ``test``; ``validation``, on which a run is watched and fitted, to choose between
-            runs; or ``all``, every image of ``data``, for data that no training saw.
+        part: ``test``; ``validation``, on which a run is monitored and fitted, to choose between
+            runs; or ``all``, every image of ``data``, for data outside the training.
         progress: Wraps the images, as ``tqdm`` does.
 
     Raises:
-        DataError: The data do not hold the images, or hold altered ones.
+        DataError: The data do not hold the images, hold altered ones, or none can be scored.
         TrainError: The run is not finished.
         UnknownNameError: No part of that name.
-        UsageError: The validation part of what has none.
+        UsageError: The model has no validation part.
     """
     known = model.split.images if isinstance(model, Run) else model.card.test_images
-    samples = read_samples(data, _names(model, part), progress=progress)
+    samples, skipped = usable_samples(data, _names(model, part), progress)
     if part != ALL:
         check_hashes(samples, known)
     if isinstance(model, Run):
         names = () if part == ALL else model.split.train
-        found = _evaluate_run(model, samples, _training_masks(data, names, progress), progress)
+        found = _evaluate_run(model, samples, training_masks(data, names, progress), progress)
     else:
         found = _evaluate_bundle(model, samples, progress)
-    seen = {
+    undefined = [s.item.name for s in samples if not s.item.normal and not s.truth.any()]
+    facts = {
         "scored_dataset": name_of(dataset_of(data)),
         "grid": grid_of(data),
-        "images_scored": len(samples),
+        "images_scored": len(samples) - len(undefined),
+        "images_undefined": len(undefined),
+        "images_missing_mask": len(skipped.missing_mask),
+        "images_unreadable": len(skipped.unreadable),
         "scored_part": part,
     }
-    return replace(found, facts={**found.facts, **seen})
-
-
-def _training_masks(data: str | Path, names: Sequence[str], progress: Progress) -> list[Mask]:
-    """The masks on the grid of the mean mask, read a few images at a time."""
-    parts = [names[first : first + CHUNK] for first in range(0, len(names), CHUNK)]
-    return [
-        resize_mask(sample.truth, MEAN_MASK_GRID)
-        for part in progress(parts)
-        for sample in read_samples(data, part)
-    ]
+    warnings = (*found.warnings, *data_warnings(data, undefined, skipped))
+    return replace(found, facts={**found.facts, **facts}, warnings=warnings)
 
 
 def _names(model: Run | Segmenter, part: str) -> tuple[str, ...] | None:
@@ -199,21 +205,24 @@ def _names(model: Run | Segmenter, part: str) -> tuple[str, ...] | None:
     if part not in parts:
         raise UnknownNameError("part", part, parts)
     if parts[part] == ():
-        raise UsageError(f"there is no {part} part", "none was held back", "Choose another part")
+        raise UsageError(
+            f"there is no {part} part", "no images were held out for it", "Choose another part"
+        )
     return parts[part]
 
 
 def _evaluate_run(
-    run: Run, samples: Sequence[Sample], training_masks: Sequence[Mask], progress: Progress
+    run: Run, samples: Sequence[Sample], masks: Sequence[Mask], progress: Progress
 ) -> Evaluation:
     network, preparation = run.network(), run.config.data.preparation
+    settings = run.fits.settings
     found = score(
-        network_predictor(network, preparation, classes=run.classes),
+        run_segmenter(run, network=network),
         progress(samples),
         name=run.config.model.name,
-        training_masks=training_masks,
-        threshold=run.postprocessing.threshold,
-        rule=run.postprocessing.rule,
+        training_masks=masks,
+        has_rule=not settings.postprocessing.is_identity(settings.threshold),
+        threshold=settings.threshold,
     )
     trained = {run.split.images[name] for name in run.split.train}
     facts = {
@@ -221,7 +230,7 @@ def _evaluate_run(
         **training_facts(run),
         "parameters": count_parameters(network),
         "macs": count_macs(network, (preparation.channels, *preparation.shape)),
-        "postprocessing": asdict(run.postprocessing.rule),
+        "postprocessing": asdict(settings.postprocessing),
         "seen_in_training": sum(s.item.image_sha256 in trained for s in samples),
         "scored_with": f"torch, {cpu_name()}, {torch.get_num_threads()} threads",
     }
@@ -233,18 +242,13 @@ def _evaluate_bundle(
 ) -> Evaluation:
     card = segment.card
     found = score(
-        segment.predict,
+        segment.predict_mask,
         progress(samples),
         name=card.name,
+        has_rule=not card.postprocessing.is_identity(card.threshold),
         threshold=card.threshold,
-        rule=card.postprocessing,
     )
-    return replace(found, facts=_bundle_facts(segment))
-
-
-def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
-    card = segment.card
-    return {
+    facts = {
         "bundle": card.name,
         "bundle_sha256": segment.bundle.sha256,
         **card.training,
@@ -253,74 +257,106 @@ def _bundle_facts(segment: Segmenter) -> dict[str, Any]:
         "postprocessing": asdict(card.postprocessing),
         "scored_with": f"{segment.engine.name}, {cpu_name()}, {segment.engine.threads} threads",
     }
+    return replace(found, facts=facts)
 
 
 def score(
-    predict: Predict,
+    segment: Segment,
     samples: Iterable[Sample],
     *,
     name: str,
     training_masks: Sequence[Mask] = (),
-    threshold: float = THRESHOLD,
-    rule: PostProcessing = NO_RULE,
+    has_rule: bool = False,
+    threshold: float = 0.5,
 ) -> Evaluation:
-    """Score a predictor, and the trivial predictors beside it.
-
-    Where the rule can take regions away, the predictor is scored without it too, as
-    "<name>, no presence rule".
+    """Score a model, and the trivial predictors beside it.
 
     Args:
-        tell: Image -> what is told of it, at its own size.
+        segment: Image -> prediction and mask, at the image's own size.
         samples: The images with their truth; they are read once.
-        name: What to call the predictor in the table.
+        name: The model's name in the table.
         training_masks: Masks for the "mean mask" row; empty leaves that row out.
-        threshold: Probability from which a pixel is lesion.
-        rule: What a region of such pixels needs to stay in the mask.
+        has_rule: Whether its post-processing can remove regions; then the mask of the threshold
+            alone is scored too, as "<name>, threshold alone".
+        threshold: The threshold of that mask.
 
     Raises:
-        DataError: An image stands twice.
+        DataError: An image is scored twice.
     """
     average = None
-    if training_masks:
+    if len(training_masks):
         average = mean_mask(np.stack([resize_mask(m, MEAN_MASK_GRID) for m in training_masks]))
     items: list[CacheItem] = []
-    told: list[Mapping[str, float] | None] = []
+    classes: list[Mapping[str, float] | None] = []
     scores: dict[str, list[ImageScore]] = {name: []}
     calibration = Reliability()
     for sample in samples:
-        one, shape = predict(sample.image), sample.image.shape
-        calibration += reliability(one.probability, sample.truth)
-        masks = {name: one.mask(threshold, rule)}
-        if not rule.is_identity(threshold):
-            masks[f"{name}, {RULELESS}"] = one.mask(threshold, NO_RULE)
-        masks["all background"] = np.zeros(shape, dtype=np.bool_)
+        found, shape = segment(sample.image), sample.image.shape
+        calibration += reliability(found.prediction.probability, sample.truth)
+        masks = {name: found.mask}
+        if has_rule:
+            masks[f"{name}, {RULELESS}"] = found.prediction.probability >= threshold
+        masks[BACKGROUND] = np.zeros(shape, dtype=np.bool_)
         if average is not None:
-            masks["mean mask"] = resize_mask(average, shape)
+            masks[MEAN_MASK] = resize_mask(average, shape)
         for model, mask in masks.items():
             scores.setdefault(model, []).append(_score(sample, mask))
         items.append(sample.item)
-        told.append(one.classes)
-    rows = [row for model, found in scores.items() for row in _rows(model, items, found)]
-    lesion = [score for score, item in zip(scores[name], items, strict=True) if not item.normal]
-    mine = tuple(scores[name])
-    classes = score_class_predictions(items, told)
-    return Evaluation({}, tuple(rows), batch_pooled(lesion), mine, calibration, classes)
-
-
-def _score(sample: Sample, prediction: Mask) -> ImageScore:
-    item, spacing = sample.item, sample.image.spacing
-    scored = score_image(
-        prediction, sample.truth, name=item.name, label=item.label, group=item.group
+        classes.append(found.prediction.classes)
+    rows = [row for model, ones in scores.items() for row in _rows(model, items, ones)]
+    lesion = [one for one, item in zip(scores[name], items, strict=True) if not item.normal]
+    result = Evaluation(
+        facts={},
+        rows=tuple(rows),
+        community=batch_pooled(lesion),
+        scores=tuple(scores[name]),
+        calibration=calibration,
+        classes=_score_classes(items, classes),
     )
+    mine, trivial = (result.summary(model, LESION) for model in (name, MEAN_MASK))
+    if mine is None or trivial is None:
+        return result
+    text = mean_mask_warning(
+        mine.mean["dice"].value, trivial.mean["dice"].value, where="the scored images"
+    )
+    return replace(result, warnings=(text,) if text else ())
+
+
+def _score(sample: Sample, mask: Mask) -> ImageScore:
+    item, spacing = sample.item, sample.image.spacing
+    scored = score_image(mask, sample.truth, name=item.name, label=item.label, group=item.group)
     if spacing is None:
         return scored
-    return replace(scored, hd95_mm=hd95(prediction, sample.truth, spacing=spacing))
+    return replace(scored, hd95_mm=hd95(mask, sample.truth, spacing=spacing))
 
 
 def _rows(model: str, items: Sequence[CacheItem], scores: Sequence[ImageScore]) -> list[Row]:
     parts: dict[str, list[ImageScore]] = {}
-    for item, score in zip(items, scores, strict=True):
+    for item, one in zip(items, scores, strict=True):
         facts = {"normal": item.normal, "consistent": item.consistent}
-        for part in parts_of(score.counts, label=item.label, **facts):
-            parts.setdefault(part, []).append(score)
+        for part in parts_of(one.counts, label=item.label, **facts):
+            parts.setdefault(part, []).append(one)
     return [Row(model, part, summarise(parts[part])) for part in in_order(parts)]
+
+
+def _score_classes(
+    items: Sequence[CacheItem], classes: Sequence[Mapping[str, float] | None]
+) -> ClassScores | None:
+    """Scores of the class probabilities; images of other classes are left out.
+
+    None without a classification head, or where no image has one of its classes.
+    """
+    pairs = [
+        (item, one)
+        for item, one in zip(items, classes, strict=True)
+        if one is not None and item.label in one
+    ]
+    if not pairs:
+        return None
+    names = tuple(pairs[0][1])
+    return score_classes(
+        np.array([[one[name] for name in names] for _, one in pairs]),
+        [item.label for item, _ in pairs],
+        names=names,
+        groups=[item.group for item, _ in pairs],
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-import suraksha
-from suraksha.datasets.catalogue import DATASETS, DatasetSpec
 from suraksha.datasets.samples import (
     Sample,
     check_hashes,
@@ -25,22 +23,17 @@ from suraksha.datasets.samples import (
     read_samples,
 )
 from suraksha.errors import TrainError
-from suraksha.evaluation.calibration_report import (
-    calibration_metrics,
-    temperature_scaled_predictor,
-    trusted,
-)
-from suraksha.evaluation.evaluate import Predict, network_predictor, score
-from suraksha.evaluation.quantization import check_cost, predictor_of, quantise
-from suraksha.inference.bundle import bundle_path, sha256_of, write_bundle
+from suraksha.evaluation.bundle_card import describe, limits_of, measure_card, with_fits
+from suraksha.evaluation.fit_run import fit_run
+from suraksha.evaluation.quantization import check_cost, quantise
+from suraksha.evaluation.samples import Progress, silent, training_masks
+from suraksha.inference.bundle import Bundle, bundle_path, sha256_of, write_bundle
 from suraksha.inference.card import NOT_STATED, Card
 from suraksha.inference.engines import create_engine
-from suraksha.metrics.classes import ClassScores
-from suraksha.networks.cost import count_macs, count_parameters
+from suraksha.inference.segmenter import Segmenter
 from suraksha.networks.outputs import AllOutputs, outputs_of
-from suraksha.networks.zoo import find_model, model_options
 from suraksha.preprocessing import Preparation, prepare
-from suraksha.runs.folder import Run, training_facts
+from suraksha.runs.folder import Run
 from suraksha.types import Image
 
 TOLERANCE = 1e-4
@@ -51,25 +44,25 @@ FLOAT_BITS = 24
 
 
 def _one_size(network: nn.Module) -> bool:
-    """Whether an export takes images of one size alone."""
+    """Whether the exported network takes only one input size."""
     return bool(getattr(network, "one_size", False))
 
 
 def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
-    """The network as an ONNX file with any number, height and width of images.
+    """The network as an ONNX file with dynamic batch size, height and width.
 
-    A network whose ``one_size`` is true takes those of the preparation's size alone. The outputs
-    are ``logits`` and, where the network tells classes, ``classes``.
+    A network whose ``one_size`` is true takes only images of the preparation's size. The outputs
+    are ``logits``, ``classes`` with a classification head, and the attention maps.
 
     Args:
         network: In eval mode, on the CPU.
-        preparation: Its channels and size serve as the example.
+        preparation: Channels and size of the example input.
 
     Raises:
         TrainError: torch gave no program.
     """
     one_size, free = _one_size(network), torch.export.Dim.DYNAMIC
-    # two unlike sides, so that the exporter takes neither for the other
+    # different sides, so that the exporter does not tie one to the other
     width = preparation.width * (1 if one_size else 2)
     shape = (2, preparation.channels, preparation.height, width)
     sides = {} if one_size else {2: free, 3: free}
@@ -104,19 +97,19 @@ def to_onnx(network: nn.Module, preparation: Preparation) -> bytes:
 def round_weights(network: nn.Module, bits: int) -> nn.Module:
     """Round the weights of convolutions and matrices to fewer significant bits, in place.
 
-    The bits that become 0 cost nothing in a compressed file. Norms that follow a convolution are
-    put into its weights first, as the exporter would do it after. Biases stay as they are.
+    Bits that are 0 take no space in a compressed file. Batch norms that follow a convolution are
+    fused into it first. Biases are not rounded.
 
     Args:
         network: Any network, in eval mode.
         bits: Significant bits to keep, 2 to 24; 24 changes nothing, 11 is the precision of float16.
 
     Raises:
-        TrainError: Another number of bits.
+        TrainError: A number of bits outside 2 to 24.
     """
     if not 2 <= bits <= FLOAT_BITS:
         raise TrainError(
-            f"weights of {bits} bits cannot be written",
+            f"weight_bits = {bits} is not valid",
             f"a float32 has {FLOAT_BITS} significant bits",
             f"Give 2 to {FLOAT_BITS}; 11 halves the file",
         )
@@ -141,9 +134,9 @@ def check_parity(
     images: Sequence[Image],
     preparations: Sequence[Preparation],
 ) -> dict[str, float]:
-    """The greatest difference in probability between torch and ONNX Runtime, by size.
+    """The max absolute difference in probability between torch and ONNX Runtime, by size.
 
-    Pixels and, where the network tells them, classes count alike.
+    Both the pixels and the classes are compared.
 
     Args:
         network: In eval mode, on the CPU.
@@ -152,36 +145,36 @@ def check_parity(
         preparations: The sizes to try.
 
     Raises:
-        TrainError: A difference above 1e-4, or one that is no number.
+        TrainError: A difference above 1e-4, or one that is not a number.
     """
     engine = create_engine("onnxruntime", model)
     found: dict[str, float] = {}
     for preparation in preparations:
         batch = np.concatenate([prepare(image, preparation) for image in images])
         with torch.inference_mode():
-            ours = _probabilities(*outputs_of(network, torch.from_numpy(batch)))
-        answer = engine.run(batch)
-        told = [] if answer.classes is None else [torch.from_numpy(answer.classes)]
-        theirs = _probabilities(torch.from_numpy(answer.mask), *told)
+            by_torch = _probabilities(*outputs_of(network, torch.from_numpy(batch)))
+        logits = engine.run(batch)
+        classes = [] if logits.classes is None else [torch.from_numpy(logits.classes)]
+        by_onnx = _probabilities(torch.from_numpy(logits.mask), *classes)
         size = f"{preparation.height}x{preparation.width}"
-        found[size] = float((ours - theirs).abs().max())
+        found[size] = float((by_torch - by_onnx).abs().max())
         if not found[size] <= TOLERANCE:
             raise TrainError(
-                f"the export at {size} differs from the network by {found[size]:.2g}",
-                f"at most {TOLERANCE:g} in probability is allowed",
+                f"the exported network at {size} differs from torch by {found[size]:.2g}",
+                f"the maximum difference in probability is {TOLERANCE:g}",
                 "Nothing was written. Use the versions of torch and onnxruntime in constraints.txt",
             )
     return found
 
 
 def _probabilities(logits: Tensor, *classes: Tensor) -> Tensor:
-    """All probabilities of a network's outputs in a row."""
-    told = (one.softmax(1).flatten() for one in classes)
-    return torch.cat([logits.sigmoid().flatten(), *told])
+    """All probabilities of a network's outputs, (n,)."""
+    by_class = (one.softmax(1).flatten() for one in classes)
+    return torch.cat([logits.sigmoid().flatten(), *by_class])
 
 
 def parity_preparations(preparation: Preparation, divisor: int) -> tuple[Preparation, ...]:
-    """Three sizes: the network's own, its double, and one that is not square."""
+    """Three input sizes: the network's own, twice that, and one that is not square."""
     side = max(preparation.height, divisor)
     sizes = ((side, preparation.width), (2 * side, 2 * side), (side + divisor, 2 * side))
     channels, mean, std = preparation.channels, preparation.mean, preparation.std
@@ -194,12 +187,12 @@ class ExportOptions:
 
     Args:
         licence: Of the weights; it depends on what the training data allow.
-        weight_bits: Significant bits that the weights keep, 2 to 24; 11 halves the file
+        weight_bits: Significant bits of the weights, 2 to 24; 11 halves the file
             (`round_weights`).
-        int8: Whether the network is brought to 8-bit integers, which is refused where that costs
-            more than 0.005 of Dice on the validation part (`suraksha.evaluation.quantization`).
-        fits: A run of the same recipe and test part that held a validation part back, on which
-            what is fitted is fitted: presence rule, temperatures, trust. None for the run itself.
+        int8: Whether the network is quantised to 8-bit integers, which is refused if it costs more
+            than 0.005 of Dice on the validation part (`suraksha.evaluation.quantization`).
+        fits: A run of the same recipe and test part that held out a validation part, on which
+            post-processing and calibration are fitted. None for the run itself.
     """
 
     licence: str = NOT_STATED
@@ -211,104 +204,122 @@ class ExportOptions:
 PLAIN = ExportOptions()
 
 
+def _silent(line: str) -> None:
+    return None
+
+
 def export(
     run: Run,
     path: str | Path,
     *,
     data: str | Path,
     options: ExportOptions = PLAIN,
-    progress: Callable[[Sequence[Any]], Iterable[Any]] | None = None,
+    progress: Progress = silent,
+    log: Callable[[str], None] = _silent,
 ) -> Card:
-    """Score a run on its test part and write its bundle, if ONNX Runtime answers as torch.
+    """Fit, score and write the bundle of a run, if ONNX Runtime agrees with torch.
+
+    Post-processing and calibration are fitted on the validation images of ``data``, and the scores
+    in the card are those of the exported network on its test images, by the functions that serve.
 
     Args:
         run: A finished run.
         path: The bundle's file, ending in ``.busi``; its stem is the bundle's name.
-        data: Data set or cache with the test images; 8 of them serve the check of parity.
-        options: Licence, how the weights are stored, whose fits are taken.
+        data: Data set or cache with the run's images; 8 test images are used to check parity.
+        options: Licence, storage of the weights, whose fits are used.
         progress: Wraps the images, as ``tqdm`` does.
+        log: Called with each warning, such as a network that is not better than the mean mask; the
+            card's ``limits`` hold them too.
 
     Returns:
         The bundle's card.
 
     Raises:
-        TrainError: The run is not finished, the answers differ, or the options do not fit.
-        DataError: The data do not hold the test images, or hold altered ones.
+        TrainError: The run is not finished, ONNX Runtime disagrees, or the options do not fit.
+        DataError: The data do not hold the images, or hold altered ones.
         BundleError: The path does not end in ``.busi``.
     """
-    path, fits = bundle_path(path), _fits_of(run, options.fits)
-    run = replace(run, postprocessing=fits.postprocessing, classes=fits.classes)
+    path, source = bundle_path(path), _fits_source(run, options.fits)
     network, preparation = run.network(), run.config.data.preparation
     samples = read_samples(data, run.split.test, progress=progress)
     check_hashes(samples, run.split.images)
-    card = describe(run, network, name=path.stem)
     model = to_onnx(round_weights(network, options.weight_bits), preparation)
+    card = describe(run, network, name=path.stem)
     parity = _parity(network, model, samples, card)
-    dataset, told = dataset_of(data), network_predictor(network, preparation, classes=run.classes)
-    card = trusted(fits, card, data=data)
-    predict = temperature_scaled_predictor(told, card.confidence_calibration.temperature)
+    fitted = fit_run(
+        source,
+        data,
+        base=source.fits.settings,
+        network=network if source.folder == run.folder else None,
+    )
+    card = with_fits(card, replace(source, fits=fitted), data=data)
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
-        predict = predictor_of(card, model)
+    dataset = dataset_of(data)
     card = replace(
-        _scored(run, card, samples=samples, predict=predict),
-        limits=limits_of(dataset),
-        training={"dataset": name_of(dataset), **card.training, **_calibration_facts(run, fits)},
+        card,
+        training={"dataset": name_of(dataset), **card.training, **_fits_facts(run, source)},
         licence=options.licence,
         model_sha256=sha256_of(model),
         parity=parity,
         metrics_grid=grid_of(data),
     )
+    card, scored = measure_card(
+        segmenter_of(card, model),
+        samples,
+        training_masks=training_masks(data, run.split.train, silent),
+        progress=progress,
+    )
+    card = replace(card, limits=(*scored.warnings, *limits_of(dataset)))
     write_bundle(path, model, card=card)
+    for warning in scored.warnings:
+        log(warning)
     return card
 
 
-def _fits_of(run: Run, fits: Run | None) -> Run:
-    """The run that rule, temperatures and trust come from."""
+def segmenter_of(card: Card, model: bytes) -> Segmenter:
+    """The segmenter of a bundle that is not written yet.
+
+    Args:
+        card: Its card.
+        model: Its ONNX file.
+    """
+    return Segmenter(Bundle(card, model, ""), create_engine("onnxruntime", model))
+
+
+def _fits_source(run: Run, fits: Run | None) -> Run:
+    """The run whose validation part is used for the fits."""
     if fits is None:
         return run
     data = replace(fits.config.data, validation_fraction=run.config.data.validation_fraction)
     alike = replace(fits.config, name=run.config.name, data=data) == run.config
     if not (alike and fits.split.test == run.split.test and fits.split.validation):
         raise TrainError(
-            f"run {fits.folder} cannot give the fits of run {run.folder}",
+            f"the fits of run {fits.folder} cannot be used for run {run.folder}",
             "it has another recipe or test part, or no validation part",
-            "Give a run that differs in validation_fraction alone",
+            "Give a run that differs only in validation_fraction",
         )
     return fits
 
 
-def _calibration_facts(run: Run, fits: Run) -> dict[str, Any]:
-    """For the card, where the fits are another run's."""
-    if fits.folder == run.folder:
+def _fits_facts(run: Run, source: Run) -> dict[str, Any]:
+    """For the card, where the fits come from another run."""
+    if source.folder == run.folder:
         return {}
-    count = len(fits.split.validation)
-    told = f"{count} of these images, which a network of the same recipe did not train on"
-    return {"rule, temperatures and trust fitted on": told}
-
-
-def _scored(run: Run, card: Card, *, samples: Sequence[Sample], predict: Predict) -> Card:
-    """The card with what the test images show."""
-    found = score(
-        predict, samples, name=card.name, threshold=card.threshold, rule=card.postprocessing
-    )
-    return replace(
-        card,
-        calibration_metrics=calibration_metrics(card, samples, predict=predict),
-        metrics=found.to_dict()["models"][card.name],
-        calibration=found.calibration.to_dict(),
-        class_metrics=_class_metrics(run, found.classes),
-    )
+    count = len(source.split.validation)
+    return {
+        "post-processing and calibration fitted on": f"{count} of these images, with a network of "
+        "the same recipe that was not trained on them"
+    }
 
 
 def _in_8_bits(run: Run, model: bytes, *, card: Card, data: str | Path) -> tuple[bytes, Card]:
-    """The network in 8 bits, and the card with what that costs on the validation part."""
+    """The quantised network, and the card with its cost on the validation part."""
     trained = [sample.image for sample in read_samples(data, run.split.train)]
     small = quantise(model, trained, preparation=card.preparation)
     cost = check_cost(
-        card,
-        whole=predictor_of(card, model),
-        small=predictor_of(card, small),
+        segmenter_of(card, model),
+        segmenter_of(card, small),
         images=read_samples(data, run.split.validation),
     )
     return small, replace(card, quantisation=cost)
@@ -322,57 +333,3 @@ def _parity(
     if _one_size(network):
         sizes = (card.preparation,)
     return check_parity(network, model, images=images, preparations=sizes)
-
-
-def _class_metrics(run: Run, scores: ClassScores | None) -> dict[str, Any]:
-    if run.classes is None:
-        return {}
-    found = {} if scores is None else scores.to_dict()
-    return {**found, "calibration": dict(run.classes.fit)}
-
-
-def limits_of(dataset: DatasetSpec | str) -> tuple[str, ...]:
-    """What the card says of a data set's limits: its description's words, or that there are none.
-
-    Args:
-        dataset: Its description, or its name where only a cache is there.
-    """
-    known = {spec.name: spec for spec in DATASETS}
-    spec = known.get(dataset) if isinstance(dataset, str) else dataset
-    name = name_of(dataset)
-    if spec is not None and spec.limits:
-        return spec.limits
-    return (f"Trained on the data set '{name}', whose limits are not stated.",)
-
-
-def describe(run: Run, network: nn.Module, *, name: str) -> Card:
-    """The card of a run, as far as the run itself decides it.
-
-    Args:
-        run: A finished run.
-        network: Its network.
-        name: The bundle's name.
-    """
-    entry, preparation = find_model(run.config.model.name), run.config.data.preparation
-    told = run.classes
-    return Card(
-        name=name,
-        model={"name": entry.name, **model_options(network)},
-        model_sha256="",
-        preparation=preparation,
-        divisor=entry.divisor,
-        threshold=run.postprocessing.threshold,
-        postprocessing=run.postprocessing.rule,
-        postprocessing_fit=run.postprocessing.fit,
-        parameters=count_parameters(network),
-        macs=count_macs(network, (preparation.channels, *preparation.shape)),
-        parity={},
-        training=training_facts(run),
-        test_images={name: run.split.images[name] for name in run.split.test},
-        metrics={},
-        classes=() if told is None else told.names,
-        normal_classes=() if told is None else told.normal,
-        class_temperature=1.0 if told is None else told.temperature,
-        metrics_grid="",
-        suraksha_version=suraksha.__version__,
-    )

@@ -1,4 +1,4 @@
-"""From a network in 32-bit floats to one in 8-bit integers, and what that costs."""
+"""Quantise a network from 32-bit floats to 8-bit integers, and measure the cost."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ from numpy.typing import NDArray
 
 from suraksha.datasets.samples import Sample
 from suraksha.errors import TrainError
-from suraksha.evaluation.evaluate import Predict
-from suraksha.inference.bundle import Bundle
-from suraksha.inference.card import Card
-from suraksha.inference.engines import create_engine
 from suraksha.inference.segmenter import Segmenter
 from suraksha.preprocessing import Preparation, prepare
 from suraksha.types import Image
 
-# most that the mean Dice of the validation part may fall by
+# maximum loss of mean Dice on the validation part
 MAX_DICE_LOSS = 0.005
-# images that the ranges of the activations are taken from
+# images from which the ranges of the activations are taken
 CALIBRATED_ON = 100
 
 
 def quantise(model: bytes, images: Sequence[Image], *, preparation: Preparation) -> bytes:
     """The network with 8-bit weights and activations.
 
-    Static, by ONNX Runtime's own tool: weights by channel, activations unsigned with the least and
-    greatest value that the images give; QDQ, so that every engine can run it.
+    Static quantisation by ONNX Runtime: weights by channel, activations unsigned within the minimum
+    and maximum that the images give; in QDQ format, which every engine can run.
 
     Args:
         model: An ONNX file in 32-bit floats.
@@ -46,8 +42,8 @@ def quantise(model: bytes, images: Sequence[Image], *, preparation: Preparation)
 
     if not images:
         raise TrainError(
-            "the network cannot be brought to 8 bits",
-            "there are no training images to take its ranges from",
+            "the network cannot be quantised to 8 bits",
+            "there are no training images for its ranges",
             "Give the data set that it was trained on",
         )
     chosen = images[:: -(-len(images) // CALIBRATED_ON)]
@@ -80,7 +76,7 @@ def _batches(
 
 
 def _reader(batches: Iterator[dict[str, NDArray[np.float32]]]) -> Any:  # noqa: ANN401
-    """What ONNX Runtime takes its calibration images from."""
+    """The images as ONNX Runtime reads them."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -90,20 +86,12 @@ def _reader(batches: Iterator[dict[str, NDArray[np.float32]]]) -> Any:  # noqa: 
     return Reader()
 
 
-def predictor_of(card: Card, model: bytes) -> Predict:
-    """What a bundle of this card and network would tell, at the card's temperature."""
-    return Segmenter(Bundle(card, model, ""), create_engine("onnxruntime", model)).predict
-
-
-def check_cost(
-    card: Card, *, whole: Predict, small: Predict, images: Sequence[Sample]
-) -> dict[str, Any]:
-    """Compare the two networks on images that the training did not see.
+def check_cost(whole: Segmenter, small: Segmenter, *, images: Sequence[Sample]) -> dict[str, Any]:
+    """Compare the two networks on images outside the training set.
 
     Args:
-        card: Threshold and presence rule.
         whole: The network in 32-bit floats.
-        small: The network in 8 bits.
+        small: The network in 8-bit integers, with the same card.
         images: The validation part.
 
     Returns:
@@ -115,18 +103,18 @@ def check_cost(
     lesions = [sample for sample in images if sample.truth.any()]
     if not lesions:
         raise TrainError(
-            "the network cannot be brought to 8 bits",
-            "there is no validation part, so what it costs cannot be measured",
+            "the network cannot be quantised to 8 bits",
+            "there is no validation part, so its cost cannot be measured",
             "Train with validation_fraction above 0",
         )
     before, after = (
-        float(np.mean([_dice(card, predict, sample) for sample in lesions]))
-        for predict in (whole, small)
+        float(np.mean([_dice(segmenter, sample) for sample in lesions]))
+        for segmenter in (whole, small)
     )
     if before - after > MAX_DICE_LOSS:
         raise TrainError(
             f"in 8 bits the mean Dice falls from {before:.4f} to {after:.4f}",
-            f"at most {MAX_DICE_LOSS} may be lost on the {len(lesions)} validation images",
+            f"the maximum loss on the {len(lesions)} validation images is {MAX_DICE_LOSS}",
             "Nothing was written. Export without --int8",
         )
     return {
@@ -138,6 +126,6 @@ def check_cost(
     }
 
 
-def _dice(card: Card, predict: Predict, sample: Sample) -> float:
-    mask = predict(sample.image).mask(card.threshold, card.postprocessing)
+def _dice(segmenter: Segmenter, sample: Sample) -> float:
+    mask = segmenter.predict_mask(sample.image).mask
     return 2 * float((mask & sample.truth).sum()) / float(mask.sum() + sample.truth.sum())

@@ -1,4 +1,4 @@
-"""Evaluations as text and as files, and back. It needs no torch."""
+"""Evaluations as text and as files, and back. It does not import torch."""
 
 from __future__ import annotations
 
@@ -17,25 +17,73 @@ from suraksha.metrics.classes import ClassScores
 from suraksha.metrics.detection import Detection
 from suraksha.metrics.image import ImageScore
 from suraksha.metrics.overlap import Counts
+from suraksha.metrics.subsets import CONSISTENT, LESION
 from suraksha.metrics.summary import Summary, table_row
-from suraksha.reporting.markdown import estimate_text as estimate_text
-from suraksha.reporting.markdown import markdown_table as markdown_table
+from suraksha.reporting.markdown import estimate_text, markdown_table
 
 if TYPE_CHECKING:
     from suraksha.evaluation.evaluate import Evaluation
 
-# the images that an evaluation may be of
+# the parts that can be scored
 TEST, VALIDATION, ALL = PARTS = ("test", "validation", "all")
-# beside a model's name: the same probabilities, cut at the threshold alone
-RULELESS = "no presence rule"
-# the curves of a run, epoch by epoch
+# appended to a model's name: its mask without the post-processing rule
+RULELESS = "threshold alone"
+# the scores of a run, epoch by epoch
 METRICS = "metrics.csv"
 
 
 def normals_text(summary: Summary) -> str:
-    """Flagged of normal images, or a dash where there are none."""
+    """Normal images with a false positive, or a dash where there are none."""
     normals = summary.normals
     return f"{normals.with_prediction} of {normals.images}" if normals.images else "-"
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """The result in at most six lines, without the warnings.
+
+    Args:
+        evaluation: An evaluation; its first row names the model.
+    """
+    model = evaluation.rows[0].model
+    lesion, consistent = (evaluation.summary(model, part) for part in (LESION, CONSISTENT))
+    mean_mask = evaluation.summary("mean mask", LESION)
+    lines = []
+    if lesion is not None:
+        lines.append(
+            f"Dice: mean {estimate_text(lesion.mean['dice'])}, median "
+            f"{estimate_text(lesion.median['dice'])} on {lesion.images} lesion images "
+            "(95 % intervals)"
+        )
+    if lesion is not None and consistent is not None and consistent.images < lesion.images:
+        lines.append(
+            f"without contradictory near-duplicates: mean {estimate_text(consistent.mean['dice'])} "
+            f"on {consistent.images} images"
+        )
+    if lesion is not None:
+        found = lesion.lesions
+        lines.append(
+            f"missed lesions: {found.missed} of {found.found + found.missed}; false positive "
+            f"regions on lesion images: {found.false}"
+        )
+    parts = [row.summary.normals for row in evaluation.rows if row.model == model]
+    normal = max(parts, key=lambda one: one.images)
+    if normal.images:
+        lines.append(
+            f"false positives on normals: {normal.with_prediction} of {normal.images} images"
+        )
+    calibration = evaluation.calibration
+    if calibration.pixels.sum():
+        lines.append(
+            f"calibration of the pixels: expected calibration error "
+            f"{calibration.calibration_error:.4f}, Brier score {calibration.brier:.4f}"
+        )
+    if lesion is not None and mean_mask is not None:
+        gain = lesion.mean["dice"].value - mean_mask.mean["dice"].value
+        lines.append(
+            f"mean training mask: Dice {estimate_text(mean_mask.mean['dice'])}; the network gains "
+            f"{gain:+.3f}"
+        )
+    return lines
 
 
 def evaluation_table(evaluation: Evaluation) -> str:
@@ -45,7 +93,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
     for row in evaluation.rows:
         cells = table_row(row.summary)
         head = ["model", "part", "images", *cells, "normals flagged"]
-        # without a lesion anywhere, every overlap is 0 or undefined and says nothing
+        # on normal images every overlap is 0 or undefined
         no_lesion = row.summary.normals.images == row.summary.images
         figures = [
             "-" if no_lesion and title != "pooled accuracy" else estimate_text(cell)
@@ -57,7 +105,7 @@ def evaluation_table(evaluation: Evaluation) -> str:
 
 
 def classes_text(scores: ClassScores) -> str:
-    """How well classes are told, as Markdown under its heading."""
+    """The scores of the classification head, as Markdown under its heading."""
     figures = {
         **{f"AUC, {question}": estimate_text(area) for question, area in scores.auc.items()},
         "Brier score, 0 to 2": estimate_text(scores.brier),
@@ -79,7 +127,7 @@ def classes_text(scores: ClassScores) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An evaluation that was written.
+    """The files of an evaluation.
 
     Args:
         stem: Its files without ``.json``, ``.md`` and ``-images.jsonl``.
@@ -93,22 +141,29 @@ class Written:
 
 
 def stem_of(grid: str, part: str = TEST, *, dataset: str = "") -> str:
-    """How the files of an evaluation begin, by the grid of its scores and the part scored."""
-    odd = {TEST: "", VALIDATION: f"-{part}"}
-    return f"evaluation-{grid}{odd.get(part, f'-{part}-{dataset}')}"
+    """Stem of the files of an evaluation, by the grid of its scores and the scored part.
+
+    Args:
+        grid: ``native``, or the size of the cache.
+        part: The scored part.
+        dataset: Name of the data set, for ``all``.
+    """
+    suffix = {TEST: "", VALIDATION: f"-{part}"}.get(part, f"-{part}-{dataset}")
+    return f"evaluation-{grid}{suffix}"
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> Written:
     """Write the record, the table and the scores of every image; the record last.
 
     Raises:
-        OSError: A place that cannot be written.
+        OSError: The folder cannot be written.
     """
     facts = evaluation.facts
     stem = stem_of(facts["grid"], facts["scored_part"], dataset=facts["scored_dataset"])
     record = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False)
     title = ", ".join(f"{key} {value}" for key, value in facts.items())
-    text = f"{title}\n\n{evaluation_table(evaluation)}"
+    text = "".join(f"{warning}\n\n" for warning in evaluation.warnings)
+    text += f"{title}\n\n{evaluation_table(evaluation)}"
     if evaluation.classes is not None:
         text += f"\n\n{classes_text(evaluation.classes)}"
     images = [json.dumps(score.to_dict()) for score in evaluation.scores]
@@ -122,14 +177,16 @@ def read_scores(path: Path) -> tuple[ImageScore, ...]:
     """The scores of every image from an evaluation's ``-images.jsonl``.
 
     Raises:
-        DataError: The file is not there or damaged.
+        DataError: The file is missing or damaged.
     """
     try:
         lines = path.read_bytes().decode().splitlines()
         return tuple(_score(json.loads(line)) for line in lines)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{path} cannot be read", f"it holds no scores of images: {error}", "Evaluate again"
+            f"{path} cannot be read",
+            f"it does not hold the scores of images: {error}",
+            "Evaluate again",
         ) from error
 
 
@@ -140,10 +197,10 @@ def _score(line: Mapping[str, Any]) -> ImageScore:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The epochs of a run, as far as it is trained; ``metrics.csv`` holds them.
+    """The epochs of a run so far, from ``metrics.csv``.
 
     Raises:
-        TrainError: The file is not there or damaged.
+        TrainError: The file is missing or damaged.
     """
     try:
         with (folder / METRICS).open(newline="") as stream:

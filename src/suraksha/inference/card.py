@@ -1,33 +1,29 @@
-"""What a bundle says of itself: its network, its data, its numbers and its limits."""
+"""The card of a bundle: its network, its data, its scores and its limits."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
+
+import msgspec
 
 from suraksha.errors import BundleError, ModelError, UsageError
 from suraksha.inference.calibration import ConfidenceCalibration
 from suraksha.inference.postprocessing import PostProcessing
 from suraksha.preprocessing import THRESHOLD, Preparation
 
-CARD_FORMAT = 1
-# keys that a card may lack, each a table of facts
-FACTS = (
-    "postprocessing_fit",
-    "calibration_metrics",
-    "quantisation",
-    "calibration",
-    "class_metrics",
-)
+CARD_FORMAT = 2
+# sides of the network's input above this are refused, so that a card cannot ask for all memory
+MAX_INPUT_SIDE = 4096
 INTENDED_USE = (
-    "Research use only. Not a medical device; not for diagnosis, treatment or any decision on a "
-    "patient. For images like those of its training data alone."
+    "Research use only. Not a medical device; not for diagnosis, treatment or any decision about "
+    "a patient. Only for images like those of its training data."
 )
 NOT_STATED = "not stated"
-# stands above class probabilities wherever they are shown
+# shown above class probabilities wherever they are shown
 DECISION_SUPPORT = "decision support, research use only"
 
 
@@ -40,42 +36,41 @@ class Card:
         model: Name and options of the network.
         model_sha256: SHA-256 of ``model.onnx``.
         preparation: How an image becomes the network's input.
-        divisor: What divides the sides of the network's input.
+        divisor: The sides of the network's input must be multiples of this.
         threshold: Probability from which a pixel is lesion.
-        presence: What a region of such pixels needs to stay in the mask.
-        presence_fit: On what that rule was fitted, the chosen point and the trade curve; empty
-            where it was not fitted.
-        trust: Temperature of the pixels, confidence of a lesion, when to ask for review, and what
-            an image must look like.
-        trust_metrics: What these give on the test images; empty where it was not measured.
-        parameters: Trained numbers in the network.
+        postprocessing: The rule that a region must meet to stay in the mask.
+        postprocessing_fit: The images that the rule was fitted on, the chosen operating point and
+            the trade-off curve; empty where it was not fitted.
+        confidence_calibration: Temperature of the pixels, confidence of a lesion, review, and
+            bounds of the input check.
+        calibration_metrics: What these give on the held-out test set; empty where it was not
+            measured.
+        parameters: Number of trained parameters.
         macs: Multiply-accumulates for one image of the preparation's size.
-        parity: Greatest difference between torch and ONNX Runtime at export, in probability.
-        quantisation: How the network is stored in fewer bits, and what that costs on validation
-            images; empty for 32-bit floats.
+        parity: ONNX parity: max absolute difference in probability between torch and ONNX Runtime
+            at export, by input size.
+        quantisation: How the network is quantised and what that costs on validation images; empty
+            for 32-bit floats.
         training: Data set, protocol, split hash, recipe, device, seconds.
-        test_images: The images that the training never saw, name -> SHA-256 of the pixels.
-        metrics: The summary on those images, by part.
-        calibration: How the probabilities of their pixels agree with the truth; empty where it was
-            not measured.
-        classes: The classes that the network tells, in the order of its second output; none where
-            it has no such output.
-        normal_classes: Those of the classes whose images show no lesion; what is left of their
-            probability is that of any lesion, which the presence rule may ask for.
-        class_temperature: What divides the logits of the classes, so that they are calibrated.
-        class_metrics: How well the classes of those images were told, and under ``calibration``
-            on what the temperature was fitted; empty where there are no classes.
-        metrics_grid: ``native`` (the images' own size), or the cache's size.
+        test_images: The held-out test set, name -> SHA-256 of the pixels.
+        metrics: Summary on the held-out test set, by subset.
+        calibration: Reliability of the pixel probabilities there; empty where it was not measured.
+        classes: The classes in the order of the classification head; empty without one.
+        normal_classes: The classes whose images show no lesion.
+        class_temperature: Divides the logits of the classes.
+        class_metrics: Scores of the classification head on the held-out test set, and under
+            ``calibration`` the images that the temperature was fitted on; empty without a head.
+        metrics_grid: ``native`` (the images' own size), or the size of the cache.
         intended_use: What it is for.
-        limits: What is known to go wrong.
+        limits: Known limitations.
         licence: Of the weights.
-        suraksha_version: What wrote it.
+        suraksha_version: Version that wrote it.
         card_format: Version of this layout.
 
     Raises:
-        BundleError: A card of another format, a threshold outside 0..1, classes of one name, a
-            rule that they cannot answer, a temperature that is not above 0, or a size that the
-            network does not take.
+        BundleError: A card of another format, a threshold outside 0..1, repeated classes, a rule
+            that needs a classification head where there is none, a temperature that is not above
+            0, or an input size that the network does not take.
     """
 
     name: str
@@ -109,84 +104,86 @@ class Card:
 
     def __post_init__(self) -> None:
         if self.card_format != CARD_FORMAT:
+            raise _wrong_format(self.name, self.card_format)
+        for problem in self._problems():
             raise BundleError(
-                f"the card of bundle {self.name} has format {self.card_format}",
-                f"this version of Suraksha reads format {CARD_FORMAT}",
-                "Install the version that made the bundle, or export it again",
+                f"the card of bundle {self.name} is not valid", problem, "Export the bundle again"
             )
-        if self.divisor < 1 or any(side % self.divisor for side in self.preparation.shape):
-            raise BundleError(
-                f"the card of bundle {self.name} prepares images of {self.preparation.shape}",
-                f"its network takes sides that {self.divisor} divides",
-                "Export the bundle again",
-            )
-        if len(set(self.classes)) < len(self.classes) or not 0 < self.class_temperature < math.inf:
-            raise BundleError(
-                f"the card of bundle {self.name} tells classes {', '.join(self.classes)} at "
-                f"temperature {self.class_temperature}",
-                "each class has a name of its own and a temperature is above 0",
-                "Export the bundle again",
-            )
-        if not set(self.normal_classes) <= set(self.classes) or (
-            self.postprocessing.lesion > 0 and not self.normal_classes
-        ):
-            raise BundleError(
-                f"the presence rule of bundle {self.name} cannot be applied",
-                "it asks for the probability of a lesion, and the classes do not tell it",
-                "Export the bundle again",
-            )
+
+    def _problems(self) -> list[str]:
+        """What does not fit together."""
+        sides, found = self.preparation.shape, []
+        if self.divisor < 1 or any(side % self.divisor for side in sides):
+            found.append(f"the input size {sides} must be a multiple of divisor = {self.divisor}")
+        if max(sides) > MAX_INPUT_SIDE:
+            found.append(f"the input size {sides} is above {MAX_INPUT_SIDE} pixels")
+        if len(set(self.classes)) < len(self.classes):
+            found.append(f"classes are repeated: {', '.join(self.classes)}")
+        if not 0 < self.class_temperature < math.inf:
+            found.append(f"class_temperature = {self.class_temperature} must be above 0")
+        if not set(self.normal_classes) <= set(self.classes):
+            found.append(f"normal_classes are not in classes: {', '.join(self.normal_classes)}")
+        if self.postprocessing.min_image_probability > 0 and not self.normal_classes:
+            found.append("postprocessing.min_image_probability needs normal_classes")
         if not 0 < self.threshold < 1:
-            raise BundleError(
-                f"the card of bundle {self.name} has threshold {self.threshold}",
-                "a threshold lies between 0 and 1",
-                "Export the bundle again",
-            )
+            found.append(f"threshold = {self.threshold} must be between 0 and 1")
+        return found
 
     def to_json(self) -> str:
         """The text of ``card.json``."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _texts(listed: object) -> tuple[str, ...]:
-    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise ValueError(f"{listed!r} is no list of texts")
-    return tuple(listed)
+def read_card(content: str | bytes, *, source: str = "card.json") -> Card:
+    """A card from the content of ``card.json``, decoded strictly.
 
+    Keys with a default may be missing: a card without a rule keeps every region, one without
+    calibration gives mean probabilities as confidences.
 
-def _trust(table: Mapping[str, Any]) -> ConfidenceCalibration:
-    image_features = {
-        name: (float(low), float(high))
-        for name, (low, high) in table.get("image_features", {}).items()
-    }
-    return ConfidenceCalibration(**{**table, "image_features": image_features})
-
-
-def read_card(text: str) -> Card:
-    """A card from the text of ``card.json``.
-
-    One without a presence rule keeps every region; one without trust gives mean probabilities as
-    confidences.
+    Args:
+        content: The JSON text.
+        source: The file, for error messages.
 
     Raises:
-        BundleError: No JSON, a key missing or unknown, or a value that does not fit.
+        BundleError: No JSON, another card format, a key that is missing or unknown, or a value of
+            the wrong type or outside its range.
     """
     try:
-        table = json.loads(text)
-        known = {f.name for f in fields(Card)}
-        if unknown := set(table) - known:
-            raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
-        table["preparation"] = Preparation(**table["preparation"])
-        table["limits"] = _texts(table["limits"])
-        for key in ("classes", "normal_classes"):
-            table[key] = _texts(table.get(key, []))
-        table["postprocessing"] = PostProcessing(**table.get("postprocessing", {}))
-        table["confidence_calibration"] = _trust(table.get("confidence_calibration", {}))
-        for key in FACTS:
-            table[key] = dict(table.get(key, {}))
-        return Card(**table)
-    except (ValueError, TypeError, KeyError, AttributeError, ModelError, UsageError) as error:
-        raise BundleError(
-            "the bundle's card cannot be read",
-            f"card.json does not fit: {error}",
-            "Get the bundle again, or export it again with this version",
-        ) from error
+        table = msgspec.json.decode(content)
+        if isinstance(table, dict) and table.get("card_format", CARD_FORMAT) != CARD_FORMAT:
+            raise _wrong_format(str(table.get("name")), table["card_format"])
+        unknown = _unknown_keys(table, Card)
+        if not unknown:
+            return msgspec.convert(table, Card)
+        reason = f"unknown key '{unknown[0]}'"
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$.")
+        key = f"key '{place.rstrip('`')}': " if place else ""
+        reason = f"{key}{message[:1].lower()}{message[1:].replace('`', chr(39))}"
+    except (ModelError, UsageError) as error:
+        reason = f"{error.what}: {error.why}"
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = str(error)
+    raise BundleError(
+        f"{source} cannot be read", reason, "Get the bundle again, or export it with this version"
+    )
+
+
+def _wrong_format(name: str, found: object) -> BundleError:
+    return BundleError(
+        f"the card of bundle {name} has format {found}",
+        f"this version of Suraksha reads format {CARD_FORMAT}",
+        "Install the version that made the bundle, or export it again",
+    )
+
+
+def _unknown_keys(table: object, kind: type[Any], prefix: str = "") -> list[str]:
+    """The keys of a table, and of the records in it, that a dataclass does not have."""
+    if not isinstance(table, dict):
+        return []
+    known = {one.name for one in fields(kind)}
+    found = [f"{prefix}{key}" for key in table if key not in known]
+    for name, inner in get_type_hints(kind).items():
+        if is_dataclass(inner) and isinstance(inner, type):
+            found += _unknown_keys(table.get(name), inner, f"{prefix}{name}.")
+    return found

@@ -1,6 +1,6 @@
-"""Engines run a network's file: float32 (N, C, h, w) in, logits (N, 1, h, w) out.
+"""Engines run an ONNX network: float32 (N, C, h, w) in, logits (N, 1, h, w) out.
 
-A network that tells classes gives their logits (N, classes) in the same pass.
+A network with a classification head gives its logits (N, classes) in the same pass.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from numpy.typing import NDArray
 from suraksha.errors import BundleError, MissingExtraError, UnknownNameError, UsageError
 
 MAX_DEFAULT_THREADS = 4
-# of ONNX Runtime, the first that it has
+# of ONNX Runtime, in order of preference
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 TELEMETRY = "openvino_telemetry"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logits:
-    """What a network answers for a batch.
+    """The outputs of a network for a batch.
 
     Args:
-        mask: (N, 1, h, w) float32, a logit a pixel.
-        classes: (N, classes) float32, or None where the network tells no classes.
+        mask: (N, 1, h, w) float32, one logit per pixel.
+        classes: (N, classes) float32, or None without a classification head.
     """
 
     mask: NDArray[np.float32]
     classes: NDArray[np.float32] | None = None
 
 
-# the outputs of a network's file; attention maps are called attention_skip1 and so on
+# names of the outputs; attention maps are named attention_skip1 and so on
 LOGITS, CLASSES, ATTENTION = "logits", "classes", "attention_"
 Maps = Mapping[str, NDArray[np.float32]]
 
 
 class Engine(Protocol):
-    """What runs a network; several threads may ask at once."""
+    """Runs a network; several threads may call it at once."""
 
     @property
     def name(self) -> str:
@@ -54,14 +54,14 @@ class Engine(Protocol):
         """Threads inside one operator."""
 
     def run(self, batch: NDArray[np.float32]) -> Logits:
-        """The answer for a batch (N, C, h, w), in one pass.
+        """The logits for a batch (N, C, h, w), in one pass.
 
         Raises:
             BundleError: The network does not take such a batch.
         """
 
     def explain(self, batch: NDArray[np.float32]) -> Maps:
-        """Where the network looks: (N, 1, h, w) float32 by name, coarse to fine; may be empty.
+        """The attention maps: (N, 1, h, w) float32 by name, coarse to fine; may be empty.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -104,7 +104,7 @@ class OnnxRuntimeEngine:
         self._names = [output.name for output in self._session.get_outputs()]
 
     def run(self, batch: NDArray[np.float32]) -> Logits:
-        """The answer for a batch (N, C, h, w), in one pass.
+        """The logits for a batch (N, C, h, w), in one pass.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -113,7 +113,7 @@ class OnnxRuntimeEngine:
         return Logits(mask, classes[0] if classes else None)
 
     def explain(self, batch: NDArray[np.float32]) -> Maps:
-        """Where the network looks, by name.
+        """The attention maps, by name.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -164,11 +164,11 @@ class OpenVINOEngine:
             raise BundleError(
                 "the bundle's network cannot be loaded",
                 f"OpenVINO says: {error}",
-                "Update openvino, take the engine onnxruntime, or export the bundle again",
+                "Update openvino, use the engine onnxruntime, or export the bundle again",
             ) from error
 
     def run(self, batch: NDArray[np.float32]) -> Logits:
-        """The answer for a batch (N, C, h, w), in one pass.
+        """The logits for a batch (N, C, h, w), in one pass.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -177,7 +177,7 @@ class OpenVINOEngine:
         return Logits(found[LOGITS], found.get(CLASSES))
 
     def explain(self, batch: NDArray[np.float32]) -> Maps:
-        """Where the network looks, by name.
+        """The attention maps, by name.
 
         Raises:
             BundleError: The network does not take such a batch.
@@ -187,7 +187,7 @@ class OpenVINOEngine:
 
     def _run(self, batch: NDArray[np.float32]) -> Maps:
         try:
-            # it would read past the channels that are there
+            # OpenVINO does not check, and would read beyond the batch
             if not self._takes.compatible(type(self._takes)(list(batch.shape))):
                 raise ValueError(f"the network takes {self._takes}")
             answers = self._request().infer([batch])
@@ -197,18 +197,18 @@ class OpenVINOEngine:
                 f"OpenVINO says: {error}",
                 "Export the bundle again, or free memory",
             ) from error
-        # the arrays are OpenVINO's own and are written again by the next image
+        # OpenVINO reuses these arrays for the next image
         return {output.get_any_name(): np.array(value) for output, value in answers.items()}
 
     def _request(self) -> Any:  # noqa: ANN401 - openvino.InferRequest
-        """Of the thread that asks: two threads cannot share one."""
+        """The request of this thread; two threads cannot share one."""
         if not hasattr(self._own, "request"):
             self._own.request = self._network.create_infer_request()
         return self._own.request
 
 
 def _openvino() -> Any:  # noqa: ANN401 - openvino.Core
-    """OpenVINO's core, imported without its telemetry, which would write into the home folder."""
+    """OpenVINO's core, imported without its telemetry, which would write to the home folder."""
     kept = {name: sys.modules.pop(name) for name in (TELEMETRY,) if name in sys.modules}
     sys.modules[TELEMETRY] = None  # type: ignore[assignment]
     try:
@@ -228,7 +228,7 @@ AUTO = "auto"
 
 
 def default_threads() -> int:
-    """The cores this process may use, four at most: small networks gain nothing from more."""
+    """The number of cores of this process, at most four: small networks gain nothing from more."""
     usable = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -250,7 +250,7 @@ def create_engine(name: str, model: bytes, *, threads: int | None = None) -> Eng
     """
     if threads is not None and threads < 1:
         raise UsageError(
-            f"threads = {threads} cannot be used", "an engine needs at least one", "Give 1 or more"
+            f"threads = {threads} is not valid", "it must be at least 1", "Give 1 or more"
         )
     chosen = OnnxRuntimeEngine.name if name == AUTO else name
     if chosen not in ENGINES:

@@ -19,29 +19,30 @@ from suraksha.io.dicom_guard import (
     frame_bytes,
     guard,
     number,
+    open_source,
     suppress_pydicom_warnings,
 )
 from suraksha.io.dicom_pixels import decode
-from suraksha.io.dicom_spacing import read_spacing
-from suraksha.io.images import DECODER_ERRORS, one_line
+from suraksha.io.guards import DECODER_ERRORS, one_line
+from suraksha.io.spacing import read_spacing
 from suraksha.types import Image, Spacing
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# the SOP classes of a single frame have no number of frames to refer to
 PIXEL_DATA = b"\xe0\x7f\x10\x00"
 IMPLICIT_LITTLE_ENDIAN = NATIVE[0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Origin:
-    """Where an image came from.
+    """The DICOM file that an image was read from.
 
     Args:
-        header: All elements of the file but its pixel data; not to be changed.
-        frame: Its number, from 1, in a file that holds several; else None.
-        frames: How many the file holds.
+        header: All elements of the file except the pixel data; do not change it.
+        frame: Frame number from 1; None for SOP classes with a single frame, which have no frame
+            numbers.
+        frames: Number of frames in the file.
     """
 
     header: Dataset
@@ -50,29 +51,32 @@ class Origin:
 
 
 class DicomFile:
-    """A DICOM file of ultrasound: its header, and its frames as they are asked for.
+    """An ultrasound DICOM file: its header, and its frames on request.
 
-    US Image, US Multi-frame and Secondary Capture are taken, native, RLE, JPEG (baseline, extended,
-    lossless), JPEG-LS and JPEG 2000; MONOCHROME1 and 2, RGB, YBR and palettes. What a person sees
-    is what one gets: window and palette are applied, MONOCHROME1 is inverted, YBR becomes RGB.
-    Frames are read from the disk one by one.
+    Supported are US Image, US Multi-frame and Secondary Capture; uncompressed, RLE, JPEG (baseline,
+    extended, lossless), JPEG-LS and JPEG 2000; MONOCHROME1 and 2, RGB, YBR and palettes. The pixels
+    are as a viewer displays them: window and palette are applied, MONOCHROME1 is inverted, YBR
+    becomes RGB. Frames are read one at a time.
 
     Args:
-        path: The file.
-        spacing: Size of a pixel, in place of what the file tells.
+        path: The file; with ``content`` only its name.
+        spacing: Size of a pixel, overrides the calibration of the file.
+        content: The bytes of the file, if they are already in memory.
 
     Raises:
         InputError: See `suraksha.io.dicom_guard.guard`.
         MissingExtraError: pydicom is not installed.
     """
 
-    def __init__(self, path: str | Path, *, spacing: Spacing | None = None) -> None:
-        self.path, self.spacing = Path(path), spacing
-        self._guarded: Guarded = guard(self.path)
+    def __init__(
+        self, path: str | Path, *, spacing: Spacing | None = None, content: bytes | None = None
+    ) -> None:
+        self.path, self.spacing, self._content = Path(path), spacing, content
+        self._guarded: Guarded = guard(self.path, content=content)
 
     @property
     def header(self) -> Dataset:
-        """All elements but the pixel data."""
+        """All elements except the pixel data."""
         return self._guarded.header
 
     @property
@@ -82,18 +86,18 @@ class DicomFile:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second, where the file tells."""
+        """Frames per second, or None if the file does not give a plausible rate."""
         for name, rate in (("FrameTime", _per_second), ("CineRate", float)):
             try:
-                told = rate(self.header.get(name) or math.nan)
+                per_second = rate(self.header.get(name) or math.nan)
             except (TypeError, ValueError, ZeroDivisionError):
                 continue
-            if 0.1 <= told <= 1000:
-                return told
+            if 0.1 <= per_second <= 1000:
+                return per_second
         return None
 
     def __iter__(self) -> Iterator[Image]:
-        """All frames, one after the other.
+        """All frames in order.
 
         Raises:
             InputError: A frame that cannot be decoded.
@@ -102,7 +106,7 @@ class DicomFile:
             yield self._image(coded, index)
 
     def each(self) -> Iterator[Image | InputError]:
-        """All frames, and in the place of one that cannot be decoded its error."""
+        """All frames in order; for a frame that cannot be decoded, the error."""
         for index, coded in enumerate(self.coded()):
             try:
                 yield self._image(coded, index)
@@ -110,53 +114,52 @@ class DicomFile:
                 yield error
 
     def image(self, frame: int = 0) -> Image:
-        """One frame, from 0.
+        """One frame; the first has index 0.
 
         Raises:
-            InputError: No such frame, or one that cannot be decoded.
+            InputError: The frame does not exist or cannot be decoded.
         """
         if not 0 <= frame < self.frames:
             raise UnreadableError(
                 self.path,
-                f"frame {frame} was asked for and it has {self.frames}",
-                f"Give 0 to {self.frames - 1}",
+                f"frame {frame} does not exist, the file has {self.frames}",
+                f"Give a frame from 0 to {self.frames - 1}",
             )
         for index, coded in enumerate(self.coded(first=frame)):
             return self._image(coded, index + frame)
-        raise self._short(frame)
+        raise self._truncated(frame)
 
     def coded(self, first: int = 0) -> Iterator[bytes]:
-        """The frames as they lie in the file, from ``first`` on.
+        """The encoded frames, from index ``first``.
 
         Raises:
-            InputError: Pixel data that end early, or that are not where they should be.
+            InputError: The pixel data are truncated or damaged.
         """
-        given = first
+        index = first
         try:
             for frame in self._coded(first):
-                if given == self.frames:
+                if index == self.frames:
                     return
                 yield frame
-                given += 1
+                index += 1
         except DECODER_ERRORS as error:
             why = f"its pixel data are damaged ({one_line(error)})"
             raise UnreadableError(self.path, why, EXPORT) from error
-        if given < self.frames:
-            raise self._short(given)
+        if index < self.frames:
+            raise self._truncated(index)
 
-    def _short(self, index: int) -> UnreadableError:
-        return UnreadableError(
-            self.path, f"it tells of {self.frames} frames and ends after {index}", EXPORT
-        )
+    def _truncated(self, index: int) -> UnreadableError:
+        why = f"its header declares {self.frames} frames, but it ends after {index}"
+        return UnreadableError(self.path, why, EXPORT)
 
     def _coded(self, first: int) -> Iterator[bytes]:
         from pydicom.encaps import generate_frames
 
         known, syntax = self._guarded, self._guarded.transfer_syntax
-        with self.path.open("rb") as stream:
+        with open_source(self.path, self._content) as stream:
             stream.seek(known.offset)
             if stream.read(4) != PIXEL_DATA:
-                raise ValueError("floating point pixels are not taken")
+                raise ValueError("floating-point pixels are not supported")
             stream.seek(4 if syntax == IMPLICIT_LITTLE_ENDIAN else 8, 1)
             if syntax in NATIVE:
                 length = frame_bytes(known.header, known.rows * known.columns)
@@ -164,11 +167,12 @@ class DicomFile:
                 while len(frame := stream.read(length)) == length:
                     yield frame
                 return
-            told = [known.header.get(f"ExtendedOffsetTable{part}") for part in ("", "Lengths")]
+            offsets = known.header.get("ExtendedOffsetTable")
+            lengths = known.header.get("ExtendedOffsetTableLengths")
             frames = generate_frames(
                 stream,
                 number_of_frames=known.frames,
-                extended_offsets=(told[0], told[1]) if told[0] and told[1] else None,
+                extended_offsets=(offsets, lengths) if offsets and lengths else None,
             )
             for index, frame in enumerate(frames):
                 if index >= first:
@@ -180,7 +184,7 @@ class DicomFile:
             with suppress_pydicom_warnings():
                 pixels = decode(coded, known)
         except DECODER_ERRORS as error:
-            which = f"frame {index + 1} of it" if known.frames > 1 else "it"
+            which = f"its frame {index + 1}" if known.frames > 1 else "it"
             why = f"{which} cannot be decoded ({one_line(error)})"
             raise UnreadableError(self.path, why, EXPORT) from error
         return self._calibrated(pixels, index)
@@ -206,5 +210,5 @@ def _per_second(milliseconds: Any) -> float:  # noqa: ANN401 - a DS of pydicom
 
 
 def is_cine(header: Dataset) -> bool:
-    """Whether a header is of a file of several frames."""
+    """Whether a header belongs to a file with several frames."""
     return number(header, "NumberOfFrames", missing=1) > 1

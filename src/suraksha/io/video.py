@@ -1,7 +1,7 @@
-"""Frames from a video file, a camera, a folder or a file of several pages.
+"""Frames from a video file, a camera, a DICOM clip, a folder or a TIFF with several pages.
 
-Videos and cameras are read by OpenCV, the extra ``[video]``. A frame that cannot be read is given
-as the error that says why, and the source goes on where it can.
+Videos and cameras are read with OpenCV, the extra ``[video]``. For a frame that cannot be read the
+source returns the error and continues with the next frame if possible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image as PilImage
 
 from suraksha.errors import InputError, MissingExtraError
-from suraksha.io.images import DECODER_ERRORS, is_dicom, read_image
+from suraksha.io.guards import DECODER_ERRORS, is_dicom
+from suraksha.io.images import read_image
 from suraksha.types import Image, Spacing
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 PAGES = (".tif", ".tiff")
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".dcm", *PAGES)
-# frames a second where a source does not tell
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".jp2", ".dcm", *PAGES)
+# frames per second of a source that does not declare its rate
 DEFAULT_FPS = 25.0
-# greatest difference of two channels of a grey frame: from YUV and back, each rounded
+# maximum difference between the channels of a grey frame after rounding to YUV and back
 CODEC_ROUNDING = 4
-# unreadable frames in a row after which a camera or video counts as gone
-PATIENCE = 25
+# consecutive unreadable frames after which a camera or video is considered disconnected
+MAX_UNREADABLE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,10 @@ class Frame:
     """One frame of a source.
 
     Args:
-        index: Its place in the source, from 0.
-        time_s: When it is due, in seconds from the first; of a camera, when it came.
-        image: The image, or None where it could not be read.
-        error: Why it could not be read; empty where it was.
+        index: Index in the source, from 0.
+        time_s: Seconds from the first frame: presentation time, or arrival time for a camera.
+        image: The image, or None if it could not be read.
+        error: Why it could not be read; empty if it was read.
     """
 
     index: int
@@ -55,16 +56,16 @@ class Frame:
 
 
 class FrameSource:
-    """Frames of a source, one after the other; a context manager that lets go of the device.
+    """An iterable over the frames of a source; a context manager that releases the device.
 
     Args:
-        source: A video file, a DICOM clip, a folder of images, a TIFF of several pages, or
+        source: A video file, a DICOM clip, a folder of images, a TIFF with several pages, or
             ``camera:0``.
-        spacing: Size of a pixel, where it is known.
+        spacing: Size of a pixel, if known.
 
     Raises:
-        InputError: Nothing that can be opened, or a folder without an image.
-        MissingExtraError: A video or camera without OpenCV, or DICOM without its extra.
+        InputError: The source cannot be opened, or the folder contains no image.
+        MissingExtraError: OpenCV is needed for a video or camera, or the DICOM extra for a clip.
     """
 
     def __init__(self, source: str | Path, *, spacing: Spacing | None = None) -> None:
@@ -82,7 +83,7 @@ class FrameSource:
             files = [file for file in path.iterdir() if file.suffix.lower() in IMAGES]
             self._files = sorted(files, key=_natural)
             if not self._files:
-                raise unusable(source, f"the folder holds no {', '.join(IMAGES)}")
+                raise unusable(source, f"the folder contains no {', '.join(IMAGES)}")
         elif path.suffix.lower() in PAGES and path.is_file():
             self._files, self._pages = [path], _count_pages(path)
         elif is_dicom(path):
@@ -90,15 +91,15 @@ class FrameSource:
         elif path.is_file():
             self._open(str(path))
         else:
-            raise unusable(source, "it is no file, no folder and no camera:N")
+            raise unusable(source, "it is not a file, a folder or camera:N")
 
     def _open(self, what: str | int) -> None:
         cv2 = opencv()
         self._capture = cv2.VideoCapture(what)
         if not self._capture.isOpened():
             raise unusable(self.name, "OpenCV cannot open it")
-        told = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = told if 1 <= told <= 1000 else DEFAULT_FPS
+        declared = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = declared if 1 <= declared <= 1000 else DEFAULT_FPS
 
     def _open_dicom(self, path: Path) -> None:
         from suraksha.io.dicom import DicomFile
@@ -114,7 +115,7 @@ class FrameSource:
             self._capture.release()
 
     def __iter__(self) -> Iterator[Frame]:
-        """All frames from where the source stands; once only for videos and cameras."""
+        """All frames from the current position; videos and cameras can be iterated only once."""
         if self._capture is not None:
             yield from self._captured()
         elif self._dicom is not None:
@@ -139,34 +140,34 @@ class FrameSource:
             return Frame(index, due, None, str(error))
 
     def _captured(self) -> Iterator[Frame]:
-        index, missing, start = 0, 0, time.monotonic()
-        while missing < PATIENCE:
-            there, pixels = self._capture.read()
+        index, unreadable, start = 0, 0, time.monotonic()
+        while unreadable < MAX_UNREADABLE:
+            success, pixels = self._capture.read()
             due = time.monotonic() - start if self.live else index / self.fps
-            if there and pixels is not None and pixels.size:
-                missing = 0
+            if success and pixels is not None and pixels.size:
+                unreadable = 0
                 name = f"frame {index}"
                 yield Frame(index, due, Image(_rgb(pixels), self.spacing, name))
             elif not self.live and self._ended():
                 return
             else:
-                missing += 1
+                unreadable += 1
                 yield Frame(index, due, None, f"frame {index} of {self.name} cannot be decoded")
             index += 1
 
     def _ended(self) -> bool:
-        """Whether a video file stands at its end, as far as it tells how long it is."""
+        """Whether a video file is at its end, or does not declare its length."""
         cv2 = opencv()
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        place = self._capture.get(cv2.CAP_PROP_POS_FRAMES)
-        return bool(count <= 0 or place >= count)
+        position = self._capture.get(cv2.CAP_PROP_POS_FRAMES)
+        return bool(count <= 0 or position >= count)
 
 
 def opencv() -> ModuleType:
-    """OpenCV.
+    """The module `cv2`, with its log output disabled.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: OpenCV is not installed.
     """
     try:
         import cv2
@@ -178,7 +179,7 @@ def opencv() -> ModuleType:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """frame2 before frame10."""
+    """A sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", path.name)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
@@ -193,7 +194,7 @@ def _count_pages(path: Path) -> int:
 
 
 def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """OpenCV's BGR as grey where the channels are alike but for a codec's rounding, else as RGB."""
+    """Convert OpenCV's BGR to grey if the channels differ only by rounding, else to RGB."""
     if pixels.ndim == 2:
         return pixels
     cv2 = opencv()
@@ -204,10 +205,10 @@ def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def unusable(source: str | Path, why: str) -> InputError:
-    """The error of what is no source of frames, and why."""
+    """The error for a source that cannot be used."""
     return InputError(
         f"'{source}' cannot be used as a source of frames",
         why,
-        "Give a video (mp4, avi), a DICOM clip, a folder of images, a TIFF of several pages, "
+        "Give a video (mp4, avi), a DICOM clip, a folder of images, a TIFF with several pages, "
         "or camera:0",
     )

@@ -1,4 +1,4 @@
-"""A video that is written frame by frame, by OpenCV, the extra ``[video]``."""
+"""Write a video frame by frame with OpenCV, the extra ``[video]``."""
 
 from __future__ import annotations
 
@@ -16,33 +16,37 @@ CODEC = {".mp4": "mp4v", ".avi": "MJPG"}
 
 
 class VideoWriter:
-    """Writes frames as a video; a context manager. The first frame decides the size.
+    """Writes frames to a video file; a context manager. The first frame defines the size.
 
     Args:
         path: An .mp4 or .avi file.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Raises:
-        UsageError: Another ending.
+        UsageError: The file name has another suffix.
         MissingExtraError: OpenCV is not installed.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() not in CODEC:
             raise UsageError(
-                f"{path} cannot be written", "a video is .mp4 or .avi", "Give one of these endings"
+                f"{path} cannot be written", "a video is .mp4 or .avi", "Use one of these suffixes"
             )
         self.path, self.fps = path, fps
         self._cv2, self._shape = opencv(), (0, 0)
         self._writer: Any = None
 
     def write(self, pixels: NDArray[np.uint8], *, times: int = 1) -> None:
-        """Write an RGB frame (H, W, 3), as often as the video is to show it.
+        """Write a frame.
 
-        A frame of another size than the first is scaled into it, black at the sides.
+        A frame of another size is scaled to fit into the first, with black borders.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            times: How often the frame is repeated.
 
         Raises:
-            InputError: The file cannot be written.
+            InputError: OpenCV cannot write the file.
         """
         if self._writer is None:
             self._shape = (pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2)
@@ -53,8 +57,8 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise InputError(
                     f"{self.path} cannot be written",
-                    "OpenCV does not open it",
-                    "Give another --out",
+                    "OpenCV cannot open it",
+                    "Choose another file or folder",
                 )
         shown = np.ascontiguousarray(_fitted(pixels, self._shape)[..., ::-1])
         for _ in range(times):
@@ -74,7 +78,7 @@ def _fitted(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uin
     scale = min(shape[0] / pixels.shape[0], shape[1] / pixels.shape[1])
     rows, cols = (max(1, round(side * scale)) for side in pixels.shape[:2])
     resized = np.asarray(PilImage.fromarray(pixels).resize((cols, rows)))
-    board = np.zeros((*shape, 3), np.uint8)
+    canvas = np.zeros((*shape, 3), np.uint8)
     top, left = (shape[0] - rows) // 2, (shape[1] - cols) // 2
-    board[top : top + rows, left : left + cols] = resized
-    return board
+    canvas[top : top + rows, left : left + cols] = resized
+    return canvas

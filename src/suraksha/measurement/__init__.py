@@ -1,1 +1,1 @@
-"""Measure the lesions of a mask."""
+"""Measure the lesions of a mask: components, contour, calipers and shape."""

@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull
 
 from suraksha.types import Point
 
-TIE = 1e-9  # lengths that differ by less than this share are equal
+TIE = 1e-9  # lengths that differ by less than this fraction are equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,11 @@ class Calipers:
     """The two caliper diameters of a shape, in the unit of its points.
 
     Args:
-        long_axis: Greatest caliper diameter.
+        long_axis: Maximum caliper diameter.
         short_axis: Caliper width perpendicular to the long axis.
-        long_axis_ends: The two (row, col) points of the contour that the long axis joins.
-        short_axis_ends: The two (row, col) ends of a segment of length ``short_axis`` that crosses
-            the long axis at a right angle, drawn where the shape is at its widest.
+        long_axis_ends: The two (row, col) end points of the long axis, both on the contour.
+        short_axis_ends: The two (row, col) end points of a segment of length ``short_axis`` that is
+            perpendicular to the long axis, placed where the shape is widest.
     """
 
     long_axis: float
@@ -34,13 +34,13 @@ class Calipers:
 def hull(contour: NDArray[np.float64]) -> NDArray[np.float64]:
     """The corners of the convex hull of a contour (Quickhull, doi:10.1145/235815.235821).
 
-    A contour through the middles of cracks is never flat: already that of one pixel is a diamond.
+    The contour of `midpoints` always has an area: that of a single pixel is a diamond.
 
     Args:
         contour: (n, 2) float points, not all on one line.
 
     Returns:
-        (h, 2) float corners in order, from the one with the smallest (row, col).
+        (h, 2) float corners in order, starting with the smallest (row, col).
     """
     corners = contour[ConvexHull(contour).vertices]
     first = np.lexsort((corners[:, 1], corners[:, 0]))[0]
@@ -48,23 +48,23 @@ def hull(contour: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def calipers(corners: NDArray[np.float64]) -> Calipers:
-    """The greatest caliper diameter of a convex polygon and the width perpendicular to it.
+    """The maximum caliper diameter of a convex polygon and the width perpendicular to it.
 
-    The greatest distance between two parallel lines that hold a convex shape is the greatest
-    distance of two of its corners (Preparata and Shamos 1985, doi:10.1007/978-1-4612-1098-6). The
-    hull of a mask has few corners, so all pairs are compared. Of several long axes of one length,
-    as in a square, the one with the greatest perpendicular width is taken, so that turning or
-    flipping the image changes neither figure.
+    The maximum distance between two parallel lines that enclose a convex shape equals the maximum
+    distance between two of its corners (Preparata and Shamos 1985,
+    doi:10.1007/978-1-4612-1098-6). The hull of a mask has few corners, so all pairs are compared.
+    If several long axes have the same length, as in a square, the one with the maximum
+    perpendicular width is used, so that rotating or flipping the image changes neither value.
 
-    The contour itself is unbiased, but a greatest value picks the places where it lies too far out:
-    measured, both diameters of discs and ellipses come out 0.4 to 0.9 px too long on average,
-    whatever the size. They are not corrected for it.
+    The contour is unbiased, but a maximum selects the points where it is too far out: both
+    diameters of discs and ellipses are 0.4 to 0.9 px too long on average, independent of their
+    size. This is not corrected.
 
     Args:
         corners: (h, 2) float, the corners of a convex polygon.
 
     Returns:
-        Both diameters and where to draw them.
+        Both diameters and their end points.
     """
     first, second = np.triu_indices(len(corners), 1)
     spans = corners[second] - corners[first]
@@ -87,7 +87,7 @@ def calipers(corners: NDArray[np.float64]) -> Calipers:
 def _short_ends(
     corners: NDArray[np.float64], unit: NDArray[np.float64], normal: NDArray[np.float64]
 ) -> tuple[Point, Point]:
-    """Ends of the short axis, halfway between where its two calipers touch the shape."""
+    """End points of the short axis, halfway between the points where its calipers touch."""
     along, across = corners @ unit, corners @ normal
     low, high = float(across.min()), float(across.max())
     tolerance = TIE * (high - low)

@@ -23,26 +23,29 @@ def measure(
     probability: NDArray[Any] | None = None,
     min_area_px: int = 1,
 ) -> tuple[Lesion, ...]:
-    """The lesions of a mask, largest first, each measured.
+    """Measure the lesions of a mask.
 
-    Lengths in mm are measured in the plane that the spacing stretches, so with pixels that are
-    not square the long axis in mm may join other points than the long axis in pixels, to which
-    ``*_ends`` belong. Circularity and taller-than-wide are of the stretched plane too.
+    Lengths in mm are measured in the plane scaled by the spacing. If the pixels are not square, the
+    long axis in mm may have other end points than the long axis in pixels; ``*_ends`` are those of
+    the axes in pixels. Circularity and taller-than-wide refer to the scaled plane.
 
     Args:
-        mask: (H, W) bool, or integers of the values {0, 1} or {0, 255} alone.
-        spacing: Size of a pixel; without it all figures in mm are None.
-        probability: (H, W) in 0..1, from which each lesion's confidence is taken.
-        min_area_px: Regions of fewer pixels are left out; at least 1.
+        mask: (H, W) bool, or integers that are all 0 or 1, or all 0 or 255.
+        spacing: Size of a pixel; if None, all values in mm are None.
+        probability: (H, W) in 0..1; the confidence of a lesion is its mean over the lesion.
+        min_area_px: Regions with fewer pixels are dropped; at least 1.
+
+    Returns:
+        The lesions, largest first.
 
     Raises:
-        InputError: An array that is no mask, or a probability map of another shape or range.
-        UsageError: A ``min_area_px`` below 1.
+        InputError: The array is not a mask, or the probability map has another shape or range.
+        UsageError: ``min_area_px`` is below 1.
     """
-    image = as_mask(mask)
+    binary = as_mask(mask)
     if probability is not None:
-        _check_probability(probability, image.shape)
-    found = components(image, min_area_px=min_area_px)
+        _check_probability(probability, binary.shape)
+    found = components(binary, min_area_px=min_area_px)
     return tuple(
         _lesion(label, component, spacing, probability)
         for label, component in enumerate(found, start=1)
@@ -52,18 +55,19 @@ def measure(
 def measure_image(
     mask: NDArray[Any], image: Image, *, probability: NDArray[Any] | None = None
 ) -> tuple[Lesion, ...]:
-    """The lesions of an image's mask, each measured in the scan that holds it.
+    """Measure the lesions of an image, each within its scan.
 
-    Each of ``image.scans`` is measured by itself, with its own spacing; the depth counts from its
-    top edge. Marks outside all scans are not measured. Coordinates are those of the whole image.
+    Each of ``image.scans`` is measured separately, with its own spacing; the depth is measured from
+    the top edge of the scan. Pixels outside all scans are ignored. Coordinates are those of the
+    whole image.
 
     Args:
         mask: (H, W), as for `measure`.
         image: The image, of the same (H, W).
-        probability: (H, W) in 0..1, from which each lesion's confidence is taken.
+        probability: (H, W) in 0..1; the confidence of a lesion is its mean over the lesion.
 
     Returns:
-        Largest first by number of pixels.
+        The lesions, largest number of pixels first.
 
     Raises:
         InputError: As for `measure`.
@@ -72,13 +76,13 @@ def measure_image(
     for scan in image.scans:
         part = None if probability is None else probability[scan.slices]
         inside = measure(mask[scan.slices], scan.spacing, probability=part)
-        found += [_moved(lesion, *scan.box[:2]) for lesion in inside]
+        found += [_moved(lesion, rows=scan.box[0], cols=scan.box[1]) for lesion in inside]
     found.sort(key=lambda lesion: -lesion.area_px)
     return tuple(replace(lesion, label=label) for label, lesion in enumerate(found, start=1))
 
 
-def _moved(lesion: Lesion, rows: int, cols: int) -> Lesion:
-    """The lesion of a part that begins at (rows, cols), in the coordinates of the whole."""
+def _moved(lesion: Lesion, *, rows: int, cols: int) -> Lesion:
+    """The lesion of a part that starts at (rows, cols), in the coordinates of the whole image."""
     if not rows and not cols:
         return lesion
 
@@ -102,13 +106,13 @@ def _check_probability(probability: NDArray[Any], shape: tuple[int, ...]) -> Non
         raise InputError(
             f"a probability map of shape {probability.shape} does not fit the mask",
             f"the mask has shape {shape}",
-            "Restore both to the image's own size first",
+            "Resize both to the image first",
         )
     low, high = probability.min(), probability.max()
-    if not (low >= 0 and high <= 1):  # written so that NaN is refused
+    if not (low >= 0 and high <= 1):  # also True for NaN
         raise InputError(
-            f"a probability map with values from {low} to {high} cannot be used",
-            "probabilities lie between 0 and 1",
+            f"the probability map has values from {low} to {high}",
+            "probabilities must be from 0 to 1",
             "Apply the sigmoid to logits, or divide 8-bit values by 255",
         )
 

@@ -1,4 +1,4 @@
-"""Numbers that say what shape a region has."""
+"""Descriptors of the shape of a region."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.measurement.calipers import hull
+from suraksha.types import Box
 
 
 def circularity(area: float, perimeter: float) -> float:
     """4 pi area / perimeter^2 (isoperimetric quotient, doi:10.1090/S0002-9904-1978-14553-4).
 
-    Clipped at 1, which no shape of the plane exceeds: on small discs the estimate of the
-    perimeter can be a little short.
+    Clipped at 1, the maximum of any shape: the estimated perimeter of small discs can be slightly
+    too short.
 
     Args:
         area: Area of the region, above 0.
-        perimeter: Length of its contour in the matching unit, above 0.
+        perimeter: Length of its contour in the same unit, above 0.
 
     Returns:
         0..1; 1 for a disc.
@@ -27,24 +28,24 @@ def circularity(area: float, perimeter: float) -> float:
 
 
 def solidity(pixels: NDArray[np.bool_]) -> float:
-    """Area over area of the convex hull, both counted in pixels.
+    """Area divided by the area of the convex hull, both counted in pixels.
 
-    The hull's area is the number of pixels whose centre lies in the convex hull of the region's
-    pixel centres, counted with Pick's theorem (doi:10.1080/00029890.1993.11990392). A convex shape
-    drawn on the grid holds all of them, so a disc or an ellipse gives exactly 1 at any size and no
-    region gives more. It does not depend on the spacing.
+    The hull's area is the number of pixels whose centre is inside the convex hull of the region's
+    pixel centres, counted with Pick's theorem (doi:10.1080/00029890.1993.11990392). The value is
+    exactly 1 for a disc or an ellipse of any size, and never larger. It does not depend on the
+    spacing.
 
     Args:
         pixels: (h, w) bool, one region in its bounding box.
 
     Returns:
-        Above 0, at most 1; holes and bays make it smaller.
+        Above 0, at most 1; lower for holes and concavities.
     """
     area = int(np.count_nonzero(pixels))
     centres = _row_ends(pixels)
     offsets = centres - centres[0]
     if not np.any(offsets[:, 0] * offsets[-1, 1] != offsets[:, 1] * offsets[-1, 0]):
-        return 1.0  # touching pixels on one line are their own hull
+        return 1.0  # connected pixels on one line equal their hull
     corners = np.rint(hull(centres)).astype(np.int64)
     after = np.roll(corners, -1, axis=0)
     twice_area = abs(int(np.sum(corners[:, 0] * after[:, 1] - corners[:, 1] * after[:, 0])))
@@ -53,10 +54,8 @@ def solidity(pixels: NDArray[np.bool_]) -> float:
     return area / ((twice_area + on_border) // 2 + 1)
 
 
-def taller_than_wide(
-    bbox: tuple[int, int, int, int], scale: tuple[float, float] = (1.0, 1.0)
-) -> bool:
-    """Whether the extent away from the skin exceeds that along it.
+def taller_than_wide(bbox: Box, scale: tuple[float, float] = (1.0, 1.0)) -> bool:
+    """Whether the height (away from the skin) exceeds the width.
 
     A sign of malignancy (Stavros et al. 1995, doi:10.1148/radiology.196.1.7784555).
 
@@ -68,7 +67,7 @@ def taller_than_wide(
 
 
 def _row_ends(pixels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(n, 2) float indices of the first and last pixel of each row: all that a hull can touch."""
+    """(n, 2) float indices of the first and last pixel of each row; the hull has no others."""
     rows = np.flatnonzero(pixels.any(axis=1))
     used = pixels[rows]
     first = used.argmax(axis=1)

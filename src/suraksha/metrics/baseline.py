@@ -1,4 +1,4 @@
-"""The trivial predictor that every table carries beside "all background"."""
+"""The mean mask, a baseline that predicts the same mask for every image."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from suraksha.errors import InputError
 
 
 def mean_mask(masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One mask for every image: where the average training mask is high enough.
+    """The average training mask, thresholded.
 
-    The threshold is the one that gives the best pooled Dice over these masks. It is found exactly:
-    pixels are taken in order of how many masks hold them, all of one frequency at a time.
+    The threshold maximises the pooled Dice over these masks. It is found exactly, by trying every
+    frequency that occurs.
 
     Args:
-        masks: (N, h, w) bool, the training masks on one grid.
+        masks: (N, h, w) bool, the training masks at one size.
 
     Returns:
-        (h, w) bool; all False where every mask is empty.
+        (h, w) bool; all False if every mask is empty.
 
     Raises:
-        InputError: Not (N, h, w) bool, or no masks.
+        InputError: The array is not (N, h, w) bool, or has no masks.
     """
     if masks.ndim != 3 or masks.dtype != np.bool_ or masks.size == 0:
         raise InputError(
-            f"an array of shape {masks.shape} and type {masks.dtype} holds no masks",
-            "the mean mask is made from (N, h, w) bool, with N at least 1",
-            "Stack the training masks on one grid and compare them with > 0",
+            f"an array of shape {masks.shape} and type {masks.dtype} is not a stack of masks",
+            "the mean mask needs (N, h, w) bool with N at least 1",
+            "Resize the training masks to one size, stack them and compare with > 0",
         )
     votes = masks.sum(axis=0, dtype=np.int64)
     if not votes.any():

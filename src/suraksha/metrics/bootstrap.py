@@ -1,9 +1,9 @@
-"""95 % intervals by bootstrap over groups.
+"""95 % confidence intervals by bootstrap over groups.
 
-Near-duplicate images are not independent, so whole groups are drawn with replacement, and the
-interval runs from the 2.5th to the 97.5th percentile of the resampled figure (Efron 1979,
+Near-duplicate images are not independent, so whole groups are drawn with replacement. The interval
+is the 2.5th to the 97.5th percentile of the resampled value (Efron 1979,
 doi:10.1214/aos/1176344552; clusters: Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x).
-Groups of one image make it the ordinary bootstrap.
+With groups of one image this is the ordinary bootstrap.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval; all NaN where nothing could be scored.
+    """A value with its 95 % interval; all NaN if nothing could be scored.
 
     Args:
-        value: The figure of the images themselves.
+        value: The value of the original images.
         low: Lower end of the interval.
         high: Upper end of the interval.
     """
@@ -37,7 +37,7 @@ class Estimate:
 
 
 def estimate(value: float, resampled: Floats) -> Estimate:
-    """A figure and (resamples,) figures of the resamples; those that are NaN are passed over."""
+    """A value and its interval from (resamples,) resampled values; NaN values are ignored."""
     usable = resampled[np.isfinite(resampled)]
     if usable.size == 0:
         return Estimate(float(value), float("nan"), float("nan"))
@@ -47,11 +47,11 @@ def estimate(value: float, resampled: Floats) -> Estimate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resampler:
-    """How often each image is drawn in each resample. Row 0 is the images as they are.
+    """How often each image is drawn in each resample. Row 0 is the original set.
 
     Args:
-        weights: (1 + resamples, groups) float, times each group is drawn.
-        group_of: (images,) the group's index of each image.
+        weights: (1 + resamples, groups) float, how often each group is drawn.
+        group_of: (images,) index of the group of each image.
     """
 
     weights: Floats
@@ -62,16 +62,16 @@ class Resampler:
         """Draw the resamples.
 
         Args:
-            groups: The group's name of each image.
-            seed: The same seed and groups give the same resamples.
+            groups: The group of each image, by name.
+            seed: Random seed; the same seed and groups give the same resamples.
             resamples: At least 1.
 
         Raises:
-            UsageError: No groups, or fewer than one resample.
+            UsageError: There are no images, or fewer than one resample.
         """
         if resamples < 1 or len(groups) == 0:
             raise UsageError(
-                f"{resamples} resamples of {len(groups)} images cannot be drawn",
+                f"cannot draw {resamples} resamples of {len(groups)} images",
                 "a bootstrap needs at least one of each",
                 "Pass at least one score, and for example resamples=1000",
             )
@@ -84,19 +84,19 @@ class Resampler:
         return cls(np.concatenate([original, weights]).astype(np.float64), group_of)
 
     def totals(self, values: Floats) -> Floats:
-        """Sums over the drawn images: (images, k) -> (1 + resamples, k)."""
+        """Sums over the drawn images, (images, k) -> (1 + resamples, k)."""
         per_group = np.zeros((self.weights.shape[1], values.shape[1]))
         np.add.at(per_group, self.group_of, values)
         return self.weights @ per_group
 
     def means(self, values: Floats) -> Floats:
-        """Means of the values that are not NaN: (images,) -> (1 + resamples,)."""
+        """Means over the drawn images, ignoring NaN, (images,) -> (1 + resamples,)."""
         known = np.isfinite(values)
         sums = self.totals(np.stack([np.where(known, values, 0.0), known], axis=1))
         return np.where(sums[:, 1] > 0, sums[:, 0] / np.maximum(sums[:, 1], 1), np.nan)
 
     def medians(self, values: Floats) -> Floats:
-        """Medians of the values that are not NaN: (images,) -> (1 + resamples,)."""
+        """Medians over the drawn images, ignoring NaN, (images,) -> (1 + resamples,)."""
         known = np.flatnonzero(np.isfinite(values))
         if known.size == 0:
             return np.full(len(self.weights), np.nan)

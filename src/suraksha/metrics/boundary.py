@@ -1,9 +1,9 @@
 """Distances between the boundaries of two masks.
 
-The boundary of a mask is its set of pixels with a background pixel at one of the four sides; what
-lies outside the image is background. Distances run between pixel centres, in pixels or in mm.
-Where both masks are empty the scores are NaN. Where exactly one is empty no distance exists, and
-each score takes its worst value, as Metrics Reloaded advises for missing values
+The boundary of a mask is the set of its pixels that have a background pixel at one of the four
+sides; outside the image is background. Distances are between pixel centres, in pixels or in mm.
+If both masks are empty, the scores are NaN. If exactly one is empty, no distance exists, and each
+score has its worst value, as Metrics Reloaded recommends for missing values
 (doi:10.1038/s41592-023-02151-z): NSD 0, and HD95 the diagonal of the image.
 """
 
@@ -39,19 +39,19 @@ def boundary(mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 def surface_distances(
     prediction: NDArray[np.bool_], truth: NDArray[np.bool_], *, spacing: Spacing | None = None
 ) -> Distances:
-    """From each boundary pixel of one mask the distance to the nearest of the other, both ways.
+    """Distances from each boundary pixel of one mask to the other boundary, in both directions.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
-        spacing: Size of a pixel; distances are in mm where it is given, else in pixels.
+        spacing: Size of a pixel; with it, distances are in mm, else in pixels.
 
     Returns:
-        (n,) from the prediction's boundary and (m,) from the truth's. A mask without pixels has an
-        empty boundary, and every distance to it is infinite.
+        (n,) from the boundary of the prediction and (m,) from that of the truth. An empty mask has
+        an empty boundary, and every distance to it is infinite.
 
     Raises:
-        InputError: Not two bool masks of one shape.
+        InputError: The arrays are not two bool masks of the same shape.
     """
     check_pair(prediction, truth)
     scale = np.array([1.0, 1.0] if spacing is None else [spacing.row_mm, spacing.col_mm])
@@ -70,19 +70,19 @@ def hd95(
 ) -> float:
     """The 95th percentile Hausdorff distance (Huttenlocher 1993, doi:10.1109/34.232073).
 
-    The 95th percentile (linear between ranks) of the distances from each boundary to the other,
-    and of the two the greater: MONAI's definition.
+    The 95th percentile (linear between ranks) of the distances in each direction, and the maximum
+    of the two, as in MONAI.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
-        spacing: Size of a pixel; the answer is in mm where it is given, else in pixels.
+        spacing: Size of a pixel; with it, the result is in mm, else in pixels.
 
     Returns:
-        At least 0. Both masks empty: NaN. One empty: the diagonal of the image.
+        At least 0; NaN if both masks are empty, the diagonal of the image if one is.
 
     Raises:
-        InputError: Not two bool masks of one shape.
+        InputError: The arrays are not two bool masks of the same shape.
     """
     distances = surface_distances(prediction, truth, spacing=spacing)
     return hd95_of(distances, diagonal(truth.shape, spacing))
@@ -97,21 +97,21 @@ def nsd(
 ) -> float:
     """The normalised surface distance, or surface Dice (Nikolov et al. 2021, doi:10.2196/26151).
 
-    The fraction of the boundary pixels of both masks that lie within ``tolerance`` of the other
-    boundary. Boundary pixels are counted, not weighed by their length.
+    The fraction of the boundary pixels of both masks that are within ``tolerance`` of the other
+    boundary. Boundary pixels are counted, not weighted by their length.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
-        tolerance: At least 0; in mm where a spacing is given, else in pixels.
+        tolerance: At least 0; in mm with a spacing, else in pixels.
         spacing: Size of a pixel.
 
     Returns:
-        0..1. Both masks empty: NaN. One empty: 0.
+        0..1; NaN if both masks are empty, 0 if one is.
 
     Raises:
-        InputError: Not two bool masks of one shape.
-        UsageError: A tolerance that is negative or not finite.
+        InputError: The arrays are not two bool masks of the same shape.
+        UsageError: The tolerance is negative or not finite.
     """
     return nsd_of(surface_distances(prediction, truth, spacing=spacing), tolerance)
 
@@ -123,7 +123,7 @@ def diagonal(shape: tuple[int, ...], spacing: Spacing | None = None) -> float:
 
 
 def hd95_of(distances: Distances, worst: float) -> float:
-    """HD95 of distances that `surface_distances` gave; ``worst`` where exactly one is empty."""
+    """HD95 from the distances of `surface_distances`; ``worst`` if exactly one mask is empty."""
     sizes = [len(distances[0]), len(distances[1])]
     if max(sizes) == 0:
         return math.nan
@@ -133,16 +133,16 @@ def hd95_of(distances: Distances, worst: float) -> float:
 
 
 def nsd_of(distances: Distances, tolerance: float) -> float:
-    """NSD of distances that `surface_distances` gave.
+    """NSD from the distances of `surface_distances`.
 
     Raises:
-        UsageError: A tolerance that is negative or not finite.
+        UsageError: The tolerance is negative or not finite.
     """
     if not 0 <= tolerance < math.inf:
         raise UsageError(
-            f"an NSD tolerance of {tolerance} cannot be used",
-            "it is a distance that still counts as agreement",
-            "Give a finite number of at least 0, for example 2.0",
+            f"an NSD tolerance of {tolerance} is out of range",
+            "it is the maximum distance that counts as agreement",
+            "Give a finite number that is at least 0, for example 2.0",
         )
     both = np.concatenate(distances)
     return float(np.mean(both <= tolerance)) if len(both) else math.nan

@@ -1,7 +1,7 @@
-"""Whether a probability map means what it says: reliability over pixels, summed by image.
+"""Calibration of probability maps: reliability over pixels, as sums per image.
 
-Pixels are binned by probability; where it is calibrated, the fraction of lesion pixels in a bin is the
-bin's mean probability (Naeini 2015, doi:10.1609/aaai.v29i1.9602).
+Pixels are binned by probability. In a calibrated map, the fraction of lesion pixels in a bin equals
+the mean probability of the bin (Naeini 2015, doi:10.1609/aaai.v29i1.9602).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def _zeros() -> Sums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Sums over pixels by bin of probability. Sums of several images add up: ``a + b``.
+    """Sums over pixels per probability bin. The sums of several images are added with ``a + b``.
 
-    A bin holds its lower edge and not its upper one, but for the last, which holds 1.
+    A bin includes its lower edge but not its upper edge; the last bin also includes 1.
 
     Args:
-        pixels: (BINS,) pixels.
+        pixels: (BINS,) number of pixels.
         probability: (BINS,) sum of their probabilities.
-        lesion: (BINS,) how many of them are lesion in truth.
-        squared: Sum of all squared differences between probability and truth.
+        lesion: (BINS,) number of them that are lesion in the truth.
+        squared: Sum of the squared differences between probability and truth.
     """
 
     pixels: Sums = field(default_factory=_zeros)
@@ -57,8 +57,8 @@ class Reliability:
     def calibration_error(self) -> float:
         """Expected calibration error, 0..1; NaN without pixels.
 
-        The mean over bins of |mean probability - fraction of lesion|, each weighed by its fraction of
-        the pixels.
+        The mean over bins of |mean probability - fraction of lesion pixels|, weighted by the
+        fraction of all pixels in the bin.
         """
         gaps = float(np.abs(self.probability - self.lesion).sum())
         return _ratio(gaps, float(self.pixels.sum()))
@@ -72,7 +72,7 @@ class Reliability:
         return _ratio(self.squared, float(self.pixels.sum()))
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON takes them, with None for NaN; shares are of all pixels."""
+        """JSON-compatible values, with None for NaN; fractions are of all pixels."""
         total = float(self.pixels.sum())
         columns = (EDGES[:-1], EDGES[1:], self.pixels, self.probability, self.lesion)
         bins = [
@@ -99,20 +99,22 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def reliability(probability: NDArray[Any], truth: NDArray[np.bool_]) -> Reliability:
-    """The sums of one image.
+    """The reliability sums of one image.
 
     Args:
         probability: (H, W) floats in 0..1.
         truth: (H, W) bool, the union of all lesions.
 
     Raises:
-        InputError: A truth that is no mask or of another shape, or a value outside 0..1.
+        InputError: The truth is not a mask of the same shape, or a value is outside 0..1.
     """
     inside = (probability >= 0) & (probability <= 1)
     check_pair(inside, truth)
     if not inside.all():
         raise InputError(
-            "a map is not one of probabilities", "it holds values outside 0..1", "Pass it as 0..1"
+            "the array is not a probability map",
+            "it has values outside 0..1",
+            "Apply the sigmoid to logits, or divide 8-bit values by 255",
         )
     values, lesion = probability.astype(np.float64).ravel(), truth.ravel()
     place = np.searchsorted(EDGES[1:-1], values, side="right")

@@ -1,4 +1,4 @@
-"""How well classes are told from whole images: AUC, Brier score, calibration, confusion."""
+"""Scores of the classification head: AUC, Brier score, calibration, confusion matrix."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassScores:
-    """How well the classes of some images were told.
+    """Scores of the class probabilities of a set of images.
 
     Args:
         names: The classes.
         images: Number of images.
-        groups: Number of groups, which the bootstrap draws.
+        groups: Number of groups in the bootstrap.
         auc: Area under the ROC curve with its 95 % interval, by question: ``NAME vs rest`` for
             each class; for BUSI's three also ``lesion vs normal`` and, among lesion images,
-            ``malignant vs benign``. NaN where a side has no image.
+            ``malignant vs benign``. NaN if a side has no image.
         brier: Mean over images of the summed squared differences between probability and truth,
             0..2 (Brier 1950, doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
         calibration_error: Expected calibration error of the most probable class in 10 bins, 0..1.
         confusion: Images by true class (rows) and most probable class (columns), as ``names``.
         seed: Seed of the bootstrap.
-        resamples: Number of its resamples.
+        resamples: Number of resamples.
     """
 
     names: tuple[str, ...]
@@ -50,7 +50,7 @@ class ClassScores:
     resamples: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, with None for NaN."""
+        """JSON-compatible values, with None for NaN."""
         lists = {"names": list(self.names), "confusion": [list(row) for row in self.confusion]}
         return jsonable({**asdict(self), **lists})
 
@@ -64,7 +64,7 @@ def score_classes(
     seed: int = 0,
     resamples: int = 1000,
 ) -> ClassScores:
-    """Score the classes of many images, with 95 % intervals by bootstrap over groups.
+    """Score the class probabilities of images, with 95 % intervals by bootstrap over groups.
 
     Args:
         probabilities: (images, classes) floats in 0..1, each row sums to 1.
@@ -75,30 +75,31 @@ def score_classes(
         resamples: Number of resamples.
 
     Raises:
-        InputError: Arrays that do not fit each other, rows that are no probabilities, or a label
-            that is no class.
-        UsageError: No images, or fewer than one resample.
+        InputError: The lengths differ, a row is not a probability distribution, or a label is not a
+            class.
+        UsageError: There are no images, or fewer than one resample.
     """
     _check(probabilities, labels, names=names, groups=groups)
     resampler = Resampler.of(groups, seed=seed, resamples=resamples)
     truth = np.array([list(names).index(label) for label in labels])
-    told, rows = probabilities.argmax(axis=1), np.arange(len(labels))
+    predicted, rows = probabilities.argmax(axis=1), np.arange(len(labels))
     correct = np.eye(len(names))[truth]
     brier = resampler.means(np.square(probabilities - correct).sum(axis=1))
     confusion = np.zeros((len(names), len(names)), dtype=int)
-    np.add.at(confusion, (truth, told), 1)
+    np.add.at(confusion, (truth, predicted), 1)
     areas = {
         question: auc(scores, sides, resampler=resampler)
         for question, scores, sides in _questions(probabilities, truth, tuple(names))
     }
-    sure = reliability(probabilities[rows, told][:, None], (told == truth)[:, None])
+    confidence = probabilities[rows, predicted]
+    calibration = reliability(confidence[:, None], (predicted == truth)[:, None])
     return ClassScores(
         names=tuple(names),
         images=len(labels),
         groups=resampler.weights.shape[1],
         auc=areas,
         brier=estimate(float(brier[0]), brier[1:]),
-        calibration_error=sure.calibration_error,
+        calibration_error=calibration.calibration_error,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         seed=seed,
         resamples=resamples,
@@ -113,17 +114,17 @@ def _check(
     usable = fits and (probabilities >= 0).all()
     if unknown or not usable or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-4):
         raise InputError(
-            f"probabilities of shape {probabilities.shape} cannot be scored",
+            f"class probabilities of shape {probabilities.shape} are not valid",
             f"there are {len(labels)} labels, {len(groups)} groups and {len(names)} classes, "
-            f"rows are at least 0 and sum to 1, and these labels are no class: {unknown}",
-            "Pass one row an image and one column a class",
+            f"rows must be at least 0 and sum to 1, and these labels are not classes: {unknown}",
+            "Pass one row per image and one column per class",
         )
 
 
 def _questions(
     probabilities: Floats, truth: NDArray[np.int_], names: tuple[str, ...]
 ) -> list[tuple[str, Floats, tuple[Flags, Flags]]]:
-    """What is asked of the classes: (question, scores, (images of yes, images of no))."""
+    """The binary questions: (question, scores, (positive images, negative images))."""
     asked = [
         (f"{name} vs rest", probabilities[:, place], (truth == place, truth != place))
         for place, name in enumerate(names)
@@ -142,15 +143,16 @@ def _questions(
 
 
 def auc(scores: Floats, sides: tuple[Flags, Flags], *, resampler: Resampler) -> Estimate:
-    """Area under the ROC curve with its 95 % interval; NaN where a side has no image.
+    """Area under the ROC curve with its 95 % interval; NaN if a side has no image.
 
-    It is the chance that an image of yes has a greater score than one of no, ties counted half:
-    Mann and Whitney's statistic (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747).
+    It is the probability that a positive image has a higher score than a negative one, with ties
+    counted half: the Mann-Whitney statistic (Hanley and McNeil 1982,
+    doi:10.1148/radiology.143.1.7063747).
 
     Args:
-        scores: (images,) floats, greater for yes.
-        sides: (images,) bool twice: images of yes, images of no; the rest is passed over.
-        resampler: Of all these images.
+        scores: (images,) floats, higher for positive images.
+        sides: Two (images,) bool arrays, positive and negative images; the others are ignored.
+        resampler: The resamples of these images.
     """
     order = np.argsort(scores, kind="stable")
     first = np.flatnonzero(np.diff(scores[order], prepend=np.nan) != 0)  # of each run of ties

@@ -1,4 +1,4 @@
-"""Whether lesions were found at all, and what was predicted where there are none."""
+"""Detection of lesions, and predictions on images without a lesion."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Lesions counted one by one. Counts of several images add up: ``a + b``.
+    """Numbers of lesions. The counts of several images are added with ``a + b``.
 
     Args:
-        found: True lesions of which the prediction marks at least one pixel.
-        missed: True lesions of which it marks none.
-        false: Predicted lesions that touch no true one.
+        found: True lesions that overlap the prediction by at least one pixel.
+        missed: True lesions that do not overlap it.
+        false: Predicted lesions that overlap no true lesion.
     """
 
     found: int = 0
@@ -35,14 +35,14 @@ class Detection:
 
 
 def detection(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Detection:
-    """Count lesions found, missed and made up; a lesion is an 8-connected region.
+    """Count found, missed and false lesions; a lesion is an 8-connected region.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
 
     Raises:
-        InputError: Not two bool masks of one shape.
+        InputError: The arrays are not two bool masks of the same shape.
     """
     check_pair(prediction, truth)
     true_lesions, found = _hit(truth, prediction)
@@ -51,7 +51,7 @@ def detection(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Detect
 
 
 def _hit(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
-    """How many regions a mask has, and how many of them share a pixel with the other mask."""
+    """The number of regions of a mask, and of those that overlap the other mask."""
     labels = np.empty(mask.shape, dtype=np.int32)
     ndimage.label(mask, structure=EIGHT_NEIGHBOURS, output=labels)
     touched = np.unique(labels[other])
@@ -60,14 +60,14 @@ def _hit(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Normals:
-    """What was predicted on images whose truth holds no lesion.
+    """Predictions on images without a lesion.
 
     Args:
         images: Number of such images.
-        with_prediction: How many of them have any predicted lesion.
-        share: ``with_prediction / images``, 0..1; NaN without images.
-        false_area_px: Mean number of predicted pixels over all of them; NaN without images.
-        false_area_share: Mean fraction of the image that is predicted, 0..1; NaN without images.
+        with_prediction: Number of them with any predicted lesion.
+        fraction: ``with_prediction / images``, 0..1; NaN without images.
+        false_area_px: Mean number of predicted pixels; NaN without images.
+        false_area_fraction: Mean fraction of the image that is predicted, 0..1; NaN without images.
     """
 
     images: int
@@ -78,7 +78,7 @@ class Normals:
 
 
 def normals(images: Sequence[Counts]) -> Normals:
-    """Sum up the images without a lesion; those with one are passed over.
+    """Summarise the images without a lesion; the others are ignored.
 
     Args:
         images: The counts of each image.
@@ -88,11 +88,11 @@ def normals(images: Sequence[Counts]) -> Normals:
         return Normals(0, 0, float("nan"), float("nan"), float("nan"))
     false_px = np.array([c.fp for c in empty], dtype=np.float64)
     sizes = np.array([max(c.pixels, 1) for c in empty], dtype=np.float64)
-    marked = int(np.count_nonzero(false_px))
+    positive = int(np.count_nonzero(false_px))
     return Normals(
         images=len(empty),
-        with_prediction=marked,
-        fraction=marked / len(empty),
+        with_prediction=positive,
+        fraction=positive / len(empty),
         false_area_px=float(false_px.mean()),
         false_area_fraction=float((false_px / sizes).mean()),
     )

@@ -24,21 +24,21 @@ PER_IMAGE = ("dice", "iou", "precision", "recall", "hd95_px", "nsd", "hd95_mm")
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """How well one predicted mask agrees with the truth. Scores are NaN where both are empty.
+    """The scores of one predicted mask. Scores are NaN if both masks are empty.
 
     Args:
-        name: The image's name, by which two models are paired.
-        label: Its class, such as ``"benign"``.
-        group: Its group of near-duplicates; its own name where it has none.
-        counts: Pixels by kind.
+        name: Name of the image, by which two models are paired.
+        label: Class of the image, such as ``"benign"``.
+        group: Group of near-duplicates; the name of the image if it has none.
+        counts: Numbers of pixels.
         dice: Dice, 0..1.
         iou: Intersection over union, 0..1.
-        precision: Share of the predicted pixels that are true, 0..1.
-        recall: Share of the true pixels that are predicted, 0..1.
-        hd95_px: 95th percentile Hausdorff distance in pixels; the diagonal where one is empty.
-        hd95_mm: The same distance in mm; NaN where the spacing is unknown.
+        precision: Fraction of the predicted pixels that are true, 0..1.
+        recall: Fraction of the true pixels that are predicted, 0..1.
+        hd95_px: 95th percentile Hausdorff distance in pixels; the diagonal if one mask is empty.
+        hd95_mm: The same distance in mm; NaN if the spacing is unknown.
         nsd: Normalised surface distance at the tolerance, 0..1.
-        lesions: Lesions found, missed and made up.
+        lesions: Numbers of found, missed and false lesions.
     """
 
     name: str
@@ -56,11 +56,11 @@ class ImageScore:
 
     @property
     def both_empty(self) -> bool:
-        """Whether neither mask has a pixel, so that there is nothing to score."""
+        """Whether both masks are empty, so that there is nothing to score."""
         return self.counts.tp + self.counts.fp + self.counts.fn == 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, with None for NaN."""
+        """JSON-compatible values, with None for NaN."""
         return jsonable(asdict(self))
 
 
@@ -78,14 +78,14 @@ def score_image(
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool, the union of all lesions.
-        name: The image's name.
-        label: Its class.
-        group: Its group of near-duplicates; None makes it a group of its own.
-        tolerance_px: Distance that NSD still counts as agreement, in pixels.
+        name: Name of the image.
+        label: Class of the image.
+        group: Group of near-duplicates; None for a group of one.
+        tolerance_px: Maximum distance that NSD counts as agreement, in pixels.
 
     Raises:
-        InputError: Not two bool masks of one shape.
-        UsageError: A tolerance that is negative or not finite.
+        InputError: The arrays are not two bool masks of the same shape.
+        UsageError: The tolerance is negative or not finite.
     """
     counted = counts(prediction, truth)
     overlap = score_counts(np.array([counted.tp, counted.fp, counted.fn, counted.tn]))
@@ -106,7 +106,7 @@ def score_image(
 
 
 def jsonable(record: dict[str, Any]) -> dict[str, Any]:
-    """A nested dict as JSON takes it: None in the place of NaN and infinity."""
+    """A nested dict with None in place of NaN and infinity, which JSON does not have."""
     plain: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""Scores from counted pixels, of one image or pooled over many.
+"""Overlap scores from pixel counts, of one image or pooled over several.
 
-The empty rule, here and everywhere: where prediction and truth are both empty there is nothing to
-score, and Dice, IoU, precision and recall are NaN; where exactly one is empty, all four are 0.
+The empty rule: if prediction and truth are both empty, there is nothing to score, and Dice, IoU,
+precision and recall are NaN; if exactly one is empty, all four are 0.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ OVERLAP = ("dice", "iou", "precision", "recall", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Pixels counted by kind. Counts of several images add up: ``a + b``.
+    """Numbers of pixels. The counts of several images are added with ``a + b``.
 
     Args:
         tp: Lesion in both.
-        fp: Lesion in the prediction alone.
-        fn: Lesion in the truth alone.
+        fp: Lesion in the prediction only.
+        fn: Lesion in the truth only.
         tn: Background in both.
 
     Raises:
-        InputError: A negative number.
+        InputError: A number is negative.
     """
 
     tp: int = 0
@@ -39,7 +39,7 @@ class Counts:
     def __post_init__(self) -> None:
         if min(self.tp, self.fp, self.fn, self.tn) < 0:
             raise InputError(
-                f"{self} cannot be", "a number of pixels is never negative", "Count them again"
+                f"{self} is not valid", "a number of pixels is not negative", "Check the counts"
             )
 
     def __add__(self, other: Counts) -> Counts:
@@ -54,19 +54,19 @@ class Counts:
 
 
 def check_pair(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
-    """Refuse two arrays that are not masks of one image.
+    """Check that two arrays are masks of the same shape.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
 
     Raises:
-        InputError: An array that is not bool or not 2-D or has no pixels, or two shapes.
+        InputError: An array is not 2-D bool or has no pixels, or the shapes differ.
     """
     for name, mask in (("prediction", prediction), ("truth", truth)):
         if mask.dtype != np.bool_ or mask.ndim != 2 or mask.size == 0:
             raise InputError(
-                f"the {name} of shape {mask.shape} and type {mask.dtype} is no mask",
+                f"the {name} of shape {mask.shape} and type {mask.dtype} is not a mask",
                 "metrics compare (H, W) bool masks",
                 "Compare with a threshold first, for example probability >= 0.5 or mask > 0",
             )
@@ -74,19 +74,19 @@ def check_pair(prediction: NDArray[Any], truth: NDArray[Any]) -> None:
         raise InputError(
             f"a prediction of shape {prediction.shape} cannot be compared",
             f"the truth has shape {truth.shape}",
-            "Restore the prediction to the image's own size first",
+            "Resize the prediction to the image first",
         )
 
 
 def counts(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
-    """Count the pixels of each kind.
+    """Count true and false positives and negatives.
 
     Args:
         prediction: (H, W) bool.
         truth: (H, W) bool.
 
     Raises:
-        InputError: Not two bool masks of one shape.
+        InputError: The arrays are not two bool masks of the same shape.
     """
     check_pair(prediction, truth)
     tp = int(np.count_nonzero(prediction & truth))
@@ -96,14 +96,14 @@ def counts(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Counts:
 
 
 def score_counts(table: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """All overlap scores of many counts at once: the one place of the formulas.
+    """All overlap scores of an array of counts.
 
     Args:
         table: (..., 4) tp, fp, fn, tn.
 
     Returns:
-        Each name of `OVERLAP` with its scores, (...) float64 in 0..1 or NaN by the empty rule.
-        Accuracy is NaN only where there are no pixels at all.
+        For each name of `OVERLAP` the scores, (...) float64 in 0..1, or NaN by the empty rule.
+        Accuracy is NaN only if there are no pixels.
     """
     tp, fp, fn, tn = np.moveaxis(np.asarray(table, dtype=np.float64), -1, 0)
     lesion, everything = tp + fp + fn, tp + fp + fn + tn
@@ -119,7 +119,7 @@ def score_counts(table: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 def _fraction(
     part: NDArray[np.float64], whole: NDArray[np.float64], present: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The fraction of a whole: 0 where the whole is empty, NaN where nothing is present at all."""
+    """``part / whole``; 0 if the whole is 0, NaN if nothing is present."""
     ratio = part / np.where(whole > 0, whole, 1.0)
     return np.where(present > 0, ratio, np.nan)
 
@@ -129,25 +129,25 @@ def _score(name: str, of: Counts) -> float:
 
 
 def dice(of: Counts) -> float:
-    """2 TP / (2 TP + FP + FN), the F1 score (Dice 1945, doi:10.2307/1932409); empty rule above."""
+    """2 TP / (2 TP + FP + FN), the F1 score (Dice 1945, doi:10.2307/1932409)."""
     return _score("dice", of)
 
 
 def iou(of: Counts) -> float:
-    """TP / (TP + FP + FN) (Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x); empty rule."""
+    """TP / (TP + FP + FN) (Jaccard 1912, doi:10.1111/j.1469-8137.1912.tb05611.x)."""
     return _score("iou", of)
 
 
 def precision(of: Counts) -> float:
-    """TP / (TP + FP); 0 where the prediction alone is empty, NaN where both are."""
+    """TP / (TP + FP); 0 if only the prediction is empty, NaN if both are."""
     return _score("precision", of)
 
 
 def recall(of: Counts) -> float:
-    """TP / (TP + FN), the sensitivity; 0 where the truth alone is empty, NaN where both are."""
+    """TP / (TP + FN), the sensitivity; 0 if only the truth is empty, NaN if both are."""
     return _score("recall", of)
 
 
 def accuracy(of: Counts) -> float:
-    """(TP + TN) / all pixels; NaN only without pixels. "All background" scores 0.9 on BUSI."""
+    """(TP + TN) / all pixels; NaN only without pixels. An empty mask scores 0.9 on BUSI."""
     return _score("accuracy", of)

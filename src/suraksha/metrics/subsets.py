@@ -1,4 +1,4 @@
-"""The parts of the images that are scored on their own: by lesion, by size of it, by class."""
+"""Subsets of the images that are scored separately: lesions, lesion sizes, classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ LESION, CONSISTENT = "lesion", "consistent"
 
 @dataclass(frozen=True, slots=True)
 class SizeBand:
-    """Images whose lesions cover a fraction of the image.
+    """Images whose lesions cover a certain percentage of the image.
 
     Args:
-        part: What it is called.
-        low: Least share, in percent.
-        high: Share that is no longer in it, in percent; the last band holds 100.
+        part: Name of the subset.
+        low: Minimum, in percent, included.
+        high: Maximum, in percent, excluded; the last band includes 100.
     """
 
     part: str
@@ -25,7 +25,7 @@ class SizeBand:
     high: int
 
     def holds(self, truth: Counts) -> bool:
-        """Whether the true lesions of an image are of this size; an image without one is not."""
+        """Whether the true lesions of an image are in this band; False without a lesion."""
         lesion = truth.tp + truth.fn
         below = self.high == 100 or 100 * lesion < self.high * truth.pixels
         return lesion > 0 and below and 100 * lesion >= self.low * truth.pixels
@@ -37,18 +37,18 @@ SIZE_BANDS: tuple[SizeBand, ...] = (
     SizeBand("lesion 5 to 15 %", 5, 15),
     SizeBand("lesion 15 % or more", 15, 100),
 )
-# parts that are no class, in the order of the tables
+# subsets that are not classes, in the order of the tables
 NO_CLASS = (LESION, CONSISTENT, *(band.part for band in SIZE_BANDS))
 
 
 def parts_of(truth: Counts, *, label: str, normal: bool, consistent: bool) -> tuple[str, ...]:
-    """The parts that an image belongs to.
+    """The subsets that an image belongs to.
 
     Args:
-        truth: Its counts; only the pixels of the truth matter.
-        label: Its class, which is a part of its own.
-        normal: Whether its class shows no lesion.
-        consistent: Whether no twin contradicts it.
+        truth: Its counts; only the pixels of the truth are used.
+        label: Its class, which is also a subset.
+        normal: Whether images of this class have no lesion.
+        consistent: Whether no near-duplicate contradicts its mask.
     """
     if normal:
         return (label,)
@@ -58,6 +58,6 @@ def parts_of(truth: Counts, *, label: str, normal: bool, consistent: bool) -> tu
 
 
 def in_order(parts: Iterable[str]) -> list[str]:
-    """Parts in the order of the tables: lesions, consistent, by size, then the classes."""
+    """Subsets in the order of the tables: lesion, consistent, lesion sizes, classes."""
     found = set(parts)
     return [part for part in NO_CLASS if part in found] + sorted(found - set(NO_CLASS))

@@ -1,4 +1,4 @@
-"""The scores of many images, summed up with 95 % intervals."""
+"""Summaries of the scores of many images, with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from suraksha.metrics.overlap import OVERLAP, score_counts
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One number of a table's row.
+    """One column of a table of models.
 
     Args:
         title: Heading of the column.
-        part: The field of `Summary` that holds it.
+        part: The field of `Summary` that contains the value.
         key: The metric within that field.
     """
 
@@ -48,20 +48,20 @@ COLUMNS: tuple[Column, ...] = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """What a table says of one model on one set of images.
+    """The scores of one model on one set of images.
 
     Args:
         images: Number of images.
-        groups: Number of groups, which the bootstrap draws.
-        left_out: Images where prediction and truth are both empty: they have no scores and are
-            in no mean and no median; the pooled figures count them.
+        groups: Number of groups in the bootstrap.
+        left_out: Number of images where prediction and truth are both empty. They have no scores
+            and are not in means and medians; the pooled scores include them.
         mean: Means over the scored images, by metric of `PER_IMAGE`.
-        median: Medians over the same.
+        median: Medians over the scored images, by metric of `PER_IMAGE`.
         pooled: Scores of the summed counts of all images, by metric of `OVERLAP`.
-        normals: What was predicted on images without a lesion.
-        lesions: Lesions found, missed and made up, summed.
+        normals: Predictions on images without a lesion.
+        lesions: Numbers of found, missed and false lesions.
         seed: Seed of the bootstrap.
-        resamples: Number of its resamples.
+        resamples: Number of resamples.
     """
 
     images: int
@@ -76,18 +76,18 @@ class Summary:
     resamples: int
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, with None for NaN."""
+        """JSON-compatible values, with None for NaN."""
         return jsonable(asdict(self))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
-    """How much better one model is than another on the same images: first minus second.
+    """The difference between two models on the same images, first minus second.
 
     Args:
         images: Number of images, the same for both.
-        left_out: Images that one of the two cannot score (both masks empty): they are in no mean.
-        mean: Means of the differences of the images, by metric of `PER_IMAGE`.
+        left_out: Number of images that one of the two cannot score (both masks empty).
+        mean: Means of the differences per image, by metric of `PER_IMAGE`.
         pooled: Differences of the pooled scores, by metric of `OVERLAP`.
     """
 
@@ -97,12 +97,12 @@ class Difference:
     pooled: Mapping[str, Estimate]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON takes it, with None for NaN."""
+        """JSON-compatible values, with None for NaN."""
         return jsonable(asdict(self))
 
 
 def summarise(scores: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1000) -> Summary:
-    """Sum up the scores of many images, with 95 % intervals by bootstrap over groups.
+    """Summarise the scores of many images, with 95 % intervals by bootstrap over groups.
 
     Args:
         scores: One per image, in any order.
@@ -110,8 +110,8 @@ def summarise(scores: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1
         resamples: Number of resamples.
 
     Raises:
-        DataError: Two scores of one image.
-        UsageError: No scores, or fewer than one resample.
+        DataError: An image has two scores.
+        UsageError: There are no scores, or fewer than one resample.
     """
     _by_name(scores)
     groups = [s.group for s in scores]
@@ -137,9 +137,9 @@ def summarise(scores: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1
 def paired_difference(
     a: Sequence[ImageScore], b: Sequence[ImageScore], *, seed: int = 0, resamples: int = 1000
 ) -> Difference:
-    """How much better ``a`` is than ``b``, paired by image name, by bootstrap over groups.
+    """The difference ``a`` minus ``b``, paired by image name, by bootstrap over groups.
 
-    An interval that does not hold 0 speaks for a real difference on images of this kind.
+    An interval that does not include 0 indicates a difference on images of this kind.
 
     Args:
         a: Scores of the first model.
@@ -148,8 +148,8 @@ def paired_difference(
         resamples: Number of resamples.
 
     Raises:
-        DataError: The two do not hold the same images in the same groups, or one twice.
-        UsageError: No scores, or fewer than one resample.
+        DataError: The two do not have the same images in the same groups, or an image is repeated.
+        UsageError: There are no scores, or fewer than one resample.
     """
     first, second = _by_name(a), _by_name(b)
     odd = sorted(first.keys() ^ second.keys())
@@ -174,26 +174,24 @@ def paired_difference(
 
 
 def batch_pooled(scores: Sequence[ImageScore], *, batch_size: int = 8) -> dict[str, float]:
-    """IoU and F1 as the public table of U-Net variants has them.
+    """IoU and F1 as in the public table of U-Net variants.
 
-    Counts are pooled over each batch of consecutive images, and the batches' scores averaged,
-    each weighed by its number of images (the last may be smaller). The figures depend on the
-    order of the images and on the size of the batch.
+    Counts are pooled over each batch of consecutive images, and the scores of the batches are
+    averaged, weighted by their number of images (the last may be smaller). The values depend on the
+    order of the images and on the batch size.
 
     Args:
-        scores: One per image, in the order in which the loader gives them.
+        scores: One per image, in the order of the data loader.
         batch_size: Images per batch.
 
     Returns:
-        ``iou`` and ``f1``; batches without any lesion are left out, NaN where all are.
+        ``iou`` and ``f1``; batches without any lesion are ignored, NaN if all are.
 
     Raises:
-        UsageError: A batch size below 1.
+        UsageError: The batch size is below 1.
     """
     if batch_size < 1:
-        raise UsageError(
-            f"batch_size = {batch_size} cannot be used", "a batch holds images", "Give 8"
-        )
+        raise UsageError(f"batch_size = {batch_size} is out of range", "the minimum is 1", "Give 8")
     table = _table(scores)
     starts = np.arange(0, len(table), batch_size)
     sizes = np.minimum(batch_size, len(table) - starts)
@@ -210,7 +208,7 @@ def batch_pooled(scores: Sequence[ImageScore], *, batch_size: int = 8) -> dict[s
 
 
 def table_row(summary: Summary) -> dict[str, Estimate]:
-    """The numbers that make a table's row, in the order of `COLUMNS`, by title."""
+    """The values of a table row by title, in the order of `COLUMNS`."""
     parts = {"mean": summary.mean, "median": summary.median, "pooled": summary.pooled}
     return {column.title: parts[column.part][column.key] for column in COLUMNS}
 
@@ -220,7 +218,7 @@ def _by_name(scores: Sequence[ImageScore]) -> dict[str, ImageScore]:
     for score in scores:
         if score.name in named:
             raise DataError(
-                f"the image '{score.name}' is scored twice",
+                f"the image '{score.name}' has two scores",
                 "each image counts once",
                 "Pass one score per image, or give the images different names",
             )
@@ -241,6 +239,6 @@ def _pooled(scores: Sequence[ImageScore], draw: Resampler) -> dict[str, NDArray[
     return score_counts(draw.totals(_table(scores)))
 
 
-def _estimate(figures: NDArray[np.float64]) -> Estimate:
-    """The first figure is that of the images themselves, the rest those of the resamples."""
-    return estimate(float(figures[0]), figures[1:])
+def _estimate(values: NDArray[np.float64]) -> Estimate:
+    """An estimate from the value of the original images and those of the resamples."""
+    return estimate(float(values[0]), values[1:])

@@ -1,4 +1,4 @@
-"""A result as files that other programs read: GeoJSON contours and an NRRD mask."""
+"""Results in file formats of other programs: contours as GeoJSON, the mask as NRRD."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from suraksha.types import Result
 
 
 def geojson_bytes(result: Result) -> bytes:
-    """The contours as a GeoJSON FeatureCollection (RFC 7946), as QuPath and GIS programs read it.
+    """The contours as a GeoJSON FeatureCollection (RFC 7946), for QuPath and GIS programs.
 
-    A polygon's coordinates are (column, row) in pixels, counted from the upper left corner of the
-    image; its properties are the lesion's figures.
+    Coordinates are (column, row) in pixels from the upper left corner of the image; the properties
+    of a polygon are the measurements of its lesion.
     """
     features: list[dict[str, Any]] = []
     for lesion in result.lesions:
@@ -24,21 +24,21 @@ def geojson_bytes(result: Result) -> bytes:
         properties = {"classification": {"name": "Lesion"}, **lesion_record(lesion)}
         geometry = {"type": "Polygon", "coordinates": [ring]}
         features.append({"type": "Feature", "geometry": geometry, "properties": properties})
-    told = {
+    collection = {
         "type": "FeatureCollection",
         "made_by": MADE_BY,
         "bundle": result.card.name,
         "model_sha256": result.card.model_sha256,
         "features": features,
     }
-    return (json.dumps(told, allow_nan=False) + "\n").encode()
+    return (json.dumps(collection, allow_nan=False) + "\n").encode()
 
 
 def nrrd_bytes(result: Result) -> bytes:
-    """The mask as an NRRD file of one slice, as 3D Slicer and planning tools read it.
+    """The mask as an NRRD file of one slice, for 3D Slicer and planning tools.
 
-    Values are 0 and 1, uint8. Where the size of a pixel is known it stands in the header in mm;
-    else in pixels. There is no place in the patient: the image's corner is the origin.
+    Values are 0 and 1, uint8. The header has the pixel size in mm if it is known, else in pixels.
+    The position in the patient is unknown: the image's corner is the origin.
     """
     rows, cols = result.mask.shape
     spacing = result.image.spacing

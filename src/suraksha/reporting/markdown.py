@@ -1,4 +1,4 @@
-"""Tables and figures as Markdown, for pages and reports alike."""
+"""Tables and numbers as Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def known_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table without the columns that hold no figure in any row."""
+    """A Markdown table without the columns that are empty in every row."""
     kept = [n for n in range(len(head)) if any(row[n] != NO_FIGURE for row in rows)]
     return markdown_table([head[n] for n in kept], [[row[n] for n in kept] for row in rows])
 
@@ -33,40 +33,40 @@ def estimate_text(estimate: Estimate) -> str:
 
 
 def look_up(record: object, *keys: str) -> object:
-    """What lies under keys within keys; None where one is missing."""
+    """The value under nested keys; None where one is missing."""
     for key in keys:
         record = record.get(key) if isinstance(record, Mapping) else None
     return record
 
 
 def figure(value: object) -> float:
-    """A number of a card; NaN where it is missing or no number."""
+    """A number of a card; NaN where it is missing or not a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     return float(value)
 
 
 def interval_text(record: object) -> str:
-    """A figure with its interval, of its JSON; a dash where it is missing."""
+    """A value with its interval, from the JSON of an `Estimate`; a dash where it is missing."""
     value, low, high = (figure(look_up(record, key)) for key in ("value", "low", "high"))
     known = math.isfinite(low) and math.isfinite(high)
     return estimate_text(Estimate(value, low, high)) if known else number_text(value)
 
 
 def number_text(value: object, digits: int = 3) -> str:
-    """A number with so many decimals, or a dash."""
+    """A number with a fixed number of decimals, or a dash."""
     number = figure(value)
     return f"{number:.{digits}f}" if math.isfinite(number) else NO_FIGURE
 
 
 def percent_text(value: object, digits: int = 1) -> str:
-    """A share in percent, or a dash."""
+    """A fraction in percent, or a dash."""
     number = figure(value)
     return f"{100 * number:.{digits}f} %" if math.isfinite(number) else NO_FIGURE
 
 
 def plain_text(value: object) -> str:
-    """Any value of a card on one line, with nothing that Markdown or a terminal would act on."""
+    """Any value of a card on one line, escaped for Markdown and terminals."""
     if value is None:
         return NO_FIGURE
     if isinstance(value, bool):
@@ -79,6 +79,6 @@ def plain_text(value: object) -> str:
 
 
 def facts_table(facts: Mapping[str, object]) -> str:
-    """A Markdown table of names and values, without those that are missing or empty."""
+    """A Markdown table of names and values; missing and empty values are left out."""
     known = {name: plain_text(value) for name, value in facts.items() if value not in (None, "")}
     return markdown_table(["", ""], [[name, value] for name, value in known.items()])

@@ -1,4 +1,4 @@
-"""Results as text and bytes that every door gives alike: records, CSV, PNG."""
+"""Results as JSON records, CSV and PNG, the same in the command line, web page and API."""
 
 from __future__ import annotations
 
@@ -26,16 +26,22 @@ CSV_LESION = tuple(
     if f.name not in (*NOT_IN_RECORD, "bbox", "centroid", "long_axis_ends", "short_axis_ends")
 )
 CSV_COLUMNS = (
-    *("image", "rows", "columns"),
+    "image",
+    "rows",
+    "columns",
     *CSV_LESION,
-    *("needs_review", "bundle", "total_ms", "error", "made_by"),
+    "needs_review",
+    "bundle",
+    "total_ms",
+    "error",
+    "made_by",
 )
-# key of a record that holds class probabilities, there only where they were asked for
+# key of the class probabilities in a record, present only if they were requested
 SUPPORT = "decision_support"
 
 
 def png_bytes(pixels: NDArray[np.uint8], *, comment: str = "") -> bytes:
-    """An image as PNG that says what made it."""
+    """An image as PNG, with the software named in its metadata."""
     file, info = BytesIO(), PngInfo()
     info.add_text("Software", MADE_BY)
     if comment:
@@ -45,7 +51,7 @@ def png_bytes(pixels: NDArray[np.uint8], *, comment: str = "") -> bytes:
 
 
 def lesion_record(lesion: Lesion) -> dict[str, Any]:
-    """A lesion as JSON takes it, without its contour, lengths to 0.0001."""
+    """A lesion for JSON, without its contour, floats rounded to 4 decimals."""
     return {
         f.name: _rounded(getattr(lesion, f.name))
         for f in fields(Lesion)
@@ -60,7 +66,7 @@ def _rounded(value: Any) -> Any:  # noqa: ANN401 - any field of a lesion
 
 
 def result_record(result: Result) -> dict[str, Any]:
-    """What a result tells of its image, as JSON takes it; without its name and its masks."""
+    """A result for JSON, without the image's name and the arrays."""
     image, spacing = result.image, result.image.spacing
     record: dict[str, Any] = {
         "shape": list(image.shape),
@@ -85,21 +91,21 @@ def result_record(result: Result) -> dict[str, Any]:
 
 
 def support_record(classes: Mapping[str, float]) -> dict[str, Any]:
-    """Class probabilities as JSON takes them, to 0.0001, and what they are for."""
-    shares = {name: round(fraction, DIGITS) for name, fraction in classes.items()}
-    return {SUPPORT: {"use": DECISION_SUPPORT, "classes": shares}}
+    """Class probabilities for JSON, rounded to 4 decimals, with their intended use."""
+    probabilities = {name: round(probability, DIGITS) for name, probability in classes.items()}
+    return {SUPPORT: {"use": DECISION_SUPPORT, "classes": probabilities}}
 
 
 def _support_columns(record: Mapping[str, Any]) -> dict[str, float]:
     classes = record.get(SUPPORT, {}).get("classes", {})
-    return {f"{DECISION_SUPPORT}: {name}": fraction for name, fraction in classes.items()}
+    return {f"{DECISION_SUPPORT}: {name}": probability for name, probability in classes.items()}
 
 
 def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """A row a lesion; an image without one, or that failed, has a row of its own."""
+    """One row per lesion; an image without a lesion, or that failed, has one row."""
     text = io.StringIO()
-    told = dict.fromkeys(name for record in records for name in _support_columns(record))
-    columns = (*CSV_COLUMNS, *told)
+    classes = dict.fromkeys(name for record in records for name in _support_columns(record))
+    columns = (*CSV_COLUMNS, *classes)
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for record in records:

@@ -1,44 +1,44 @@
-"""Recipes: TOML in, one frozen record out. Its hash is the run's identity."""
+"""Recipes: TOML in, one frozen record out. The hash of the record is the run's identity."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, astuple, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from suraksha.datasets.augmentation import AugmentSpec
 from suraksha.datasets.splits import find_protocol
 from suraksha.errors import TrainError, UnknownNameError
 from suraksha.networks.zoo import build_spec, find_model
 from suraksha.preprocessing import Preparation
+from suraksha.runs.records import read_toml, to_record
 
 MASK_LOSSES = ("bce", "dice", "tversky", "focal", "lovasz", "boundary")
 SCHEDULES = ("constant", "cosine")
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """The weights of the parts of the loss.
+    """Weights of the terms of the loss.
 
     Args:
-        bce: Weight of binary cross-entropy, the paper's loss.
+        bce: Weight of the binary cross-entropy, the paper's loss.
         dice: Weight of the soft Dice loss.
-        tversky: Weight of the Tversky loss, in which a missed pixel costs more than a false one.
+        tversky: Weight of the Tversky loss, in which a false negative pixel costs more than a false
+            positive one.
         focal: Weight of the focal loss.
         lovasz: Weight of the Lovasz hinge.
         boundary: Weight of the boundary loss.
-        normal: Factor of all these for images without a lesion.
-        classes: Weight of the cross-entropy of the second output.
+        normal: Factor of all mask losses for images without a lesion.
+        classes: Weight of the cross-entropy of the classification head.
 
     Raises:
-        TrainError: A negative weight, or no part of the mask's loss above 0.
+        TrainError: A negative weight, or all mask losses are 0.
     """
 
     bce: float = 1.0
@@ -51,20 +51,22 @@ class LossSpec:
     classes: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(astuple(self)) < 0 or not any(getattr(self, name) for name in MASK_LOSSES):
+        usable = all(0 <= weight < math.inf for weight in astuple(self))
+        if not usable or not any(getattr(self, name) for name in MASK_LOSSES):
             raise TrainError(
-                f"{self} cannot be used",
-                "weights are at least 0 and one of the mask's parts is above 0",
-                "Correct the [loss] part of the recipe",
+                f"{self} is not valid",
+                "weights must be 0 or more, and one of the mask losses "
+                f"({', '.join(MASK_LOSSES)}) above 0",
+                "Correct the [loss] table of the recipe",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Which network.
+    """The network.
 
     Args:
-        name: A name of the zoo.
+        name: A name of the zoo, or ``package.module:Class``.
         options: Fields of the network's spec, such as ``width``.
         pretrained: Whether the encoder starts from ImageNet weights.
     """
@@ -79,21 +81,20 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """Which images, at which size.
+    """The images and their size.
 
     Args:
         size: Side of the network's square input in pixels; C1, C2, C3 are 64, 128, 256.
         channels: 1 for grey, 3 for RGB.
-        mean: Taken off each value in 0..1.
+        mean: Subtracted from each value in 0..1.
         std: Divides each value after that.
         protocol: ``paper``, ``community`` or ``clean``.
-        number: The protocol's seed, list or fold.
-        validation_fraction: Share of the training groups that is held back, to watch the training
-            and to fit the presence rule.
-        twins: From which correlation on near-duplicates share the mean of their masks, 0 for never.
-        teachers: Folders of runs whose mean probability is learnt beside the masks; a run counts
-            only for the images that it did not train on.
-        teacher_share: How much of the target the teachers give.
+        split: Number of the split: draw of ``paper``, list of ``community``, fold of ``clean``.
+        validation_fraction: Fraction of the training groups that is held out for validation: to
+            monitor the training and to fit post-processing and calibration.
+
+    Raises:
+        TrainError: A split below 0, or a fraction outside 0..1 (1 excluded).
     """
 
     size: int = 64
@@ -101,21 +102,17 @@ class DataConfig:
     mean: float = 0.33
     std: float = 0.22
     protocol: str = "clean"
-    number: int = 0
+    split: int = 0
     validation_fraction: float = 0.0
-    twins: float = 0.0
-    teachers: tuple[str, ...] = ()
-    teacher_fraction: float = 0.5
 
     def __post_init__(self) -> None:
         find_protocol(self.protocol)
-        shares = (self.twins, self.teacher_fraction)
-        if not 0 <= self.validation_fraction < 1 or min(shares) < 0 or max(shares) > 1:
+        if self.split < 0 or not 0 <= self.validation_fraction < 1:
             raise TrainError(
-                f"validation_fraction = {self.validation_fraction}, twins = {self.twins} or "
-                f"teacher_share = {self.teacher_fraction} cannot be used",
-                "validation_fraction lies from 0 to below 1, the others from 0 to 1",
-                "Correct the [data] part of the recipe",
+                f"split = {self.split} with validation_fraction = {self.validation_fraction} is "
+                "not valid",
+                "split must be 0 or more, and validation_fraction in 0..1 (1 excluded)",
+                "Correct the [data] table of the recipe",
             )
 
     @property
@@ -126,20 +123,25 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True)
 class OptimConfig:
-    """How the weights move (AdamW, doi 10.48550/arXiv.1711.05101).
+    """The optimiser, AdamW (doi:10.48550/arXiv.1711.05101), and its schedule.
 
     Args:
         epochs: Passes over the training images.
-        small_epochs: So many of them, the first, see images shrunk to ``small_size``.
-        small_size: Side of the shrunk images in pixels.
+        small_epochs: Number of first epochs at ``small_size``.
+        small_size: Side of the input in these epochs, in pixels.
         batch_size: Images in a batch.
-        learning_rate: Greatest learning rate.
-        weight_decay: Decoupled weight decay; 0 makes AdamW Adam.
+        learning_rate: Maximum learning rate.
+        weight_decay: Decoupled weight decay; with 0 AdamW is Adam.
         schedule: ``constant`` or ``cosine`` (to 0 at the end).
-        warmup_epochs: Linear rise at the start.
-        clip_norm: Greatest norm of the gradient, 0 for no clipping.
-        encoder_rate: Learning rate of a pretrained encoder, as a fraction of the others'.
-        ema_decay: Exponential moving average of the weights by step, 0 for none.
+        warmup_epochs: Epochs of linear increase at the start.
+        clip_norm: Maximum norm of the gradient, 0 for no clipping.
+        encoder_rate: Learning rate of a pretrained encoder, as a fraction of ``learning_rate``.
+        ema_decay: Decay of the exponential moving average (EMA) of the weights, by step, 0 for
+            none. The average warms up: the decay at step t is min(ema_decay, (1 + t) / (10 + t)).
+
+    Raises:
+        UnknownNameError: Another schedule.
+        TrainError: A number outside its range.
     """
 
     epochs: int = 40
@@ -171,21 +173,24 @@ class OptimConfig:
         )
         if not usable:
             raise TrainError(
-                f"{self} cannot be used",
-                "epochs >= 1, batch_size >= 2 (batch norm), learning_rate > 0, the rest >= 0, "
-                "ema_decay < 1, encoder_rate <= 1, warmup_epochs < epochs, small_epochs <= epochs "
-                "with a small_size",
-                "Correct the [optim] part of the recipe",
+                f"{self} is not valid",
+                "required: epochs >= 1, batch_size >= 2 (for batch norm), learning_rate > 0, the "
+                "rest >= 0, ema_decay < 1, encoder_rate <= 1, warmup_epochs < epochs, "
+                "small_epochs <= epochs with a small_size",
+                "Correct the [optim] table of the recipe",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class DevicesConfig:
-    """What a run is trained on, in parallel; it is no part of the run's identity.
+    """The devices that train in parallel; they are not part of the run's identity.
 
     Args:
         devices: GPUs, or processes on the CPU, of each machine.
         nodes: Machines.
+
+    Raises:
+        TrainError: A number below 1.
     """
 
     devices: int = 1
@@ -194,23 +199,30 @@ class DevicesConfig:
     def __post_init__(self) -> None:
         if min(self.devices, self.nodes) < 1:
             raise TrainError(
-                f"{self} cannot be used", "both are counted", "Correct the [train] part"
+                f"{self} is not valid",
+                "devices and nodes must be 1 or more",
+                "Correct the [train] table of the recipe",
             )
 
     @property
     def world(self) -> int:
-        """Processes that train together, one a device."""
+        """Number of processes that train together, one per device."""
         return self.devices * self.nodes
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """All that decides a run's result, next to the images themselves, and where it is trained.
+    """Everything that decides the result of a run besides the images, and the devices.
 
     Args:
-        name: The recipe's name; the run folder begins with it.
-        seed: Of the weights, the order, the augmentation, and of what `validation_fraction` holds
-            back.
+        name: The recipe's name; the run folder's name begins with it.
+        seed: Random seed of the weights, the order, the augmentation, and the choice of the
+            validation images.
+
+    Raises:
+        TrainError: Values that do not fit each other.
+        UnknownNameError: No network has that name or option.
+        ModelError: An option that the network does not accept.
     """
 
     name: str = "custom"
@@ -223,72 +235,76 @@ class TrainConfig:
     train: DevicesConfig = field(default_factory=DevicesConfig)
 
     def __post_init__(self) -> None:
-        name, size = self.model.name, self.data.size
+        name = self.model.name
         build_spec(name, in_channels=self.data.channels, options=self.model.options)
-        divisor = find_model(name).divisor
-        if min(self.seed, self.data.number) < 0:
+        if self.seed < 0:
             raise TrainError(
-                f"seed = {self.seed} or number = {self.data.number} cannot be used",
-                "seeds, lists and folds are counted from 0",
-                "Give 0 or more",
+                f"seed = {self.seed} is not valid", "a seed must be 0 or more", "Give 0 or more"
             )
-        sizes = (size, self.optim.small_size) if self.optim.small_epochs else (size,)
-        fit = [max(divisor, round(side / divisor) * divisor) for side in sizes]
-        if list(sizes) != fit:
-            raise TrainError(
-                f"a size of {' or '.join(map(str, sizes))} cannot be used",
-                f"{divisor} divides the input of {name}",
-                f"Give {' and '.join(map(str, fit))}",
-            )
-        if self.optim.small_epochs and self.optim.small_size > size:
-            raise TrainError(
-                f"small_size = {self.optim.small_size} cannot be used with a size of {size}",
-                "the first epochs see smaller images, not larger ones",
-                "Set [optim] small_epochs = 0",
-            )
+        self._check_sizes(find_model(name).divisor)
         batch, world = self.optim.batch_size, self.train.world
         if batch % world or batch // world < 2:
             raise TrainError(
-                f"batches of {batch} images cannot be shared out to {world} devices",
-                "each gets the same number, at least 2 (batch norm)",
+                f"a batch of {batch} images cannot be split over {world} devices",
+                "each device needs the same number of images, at least 2 (for batch norm)",
                 f"Set [optim] batch_size to a multiple of {world}, at least {2 * world}",
             )
 
+    def _check_sizes(self, divisor: int) -> None:
+        size, small = self.data.size, self.optim.small_size
+        sizes = (size, small) if self.optim.small_epochs else (size,)
+        valid = [max(divisor, round(side / divisor) * divisor) for side in sizes]
+        if list(sizes) != valid:
+            raise TrainError(
+                f"an input size of {' or '.join(map(str, sizes))} is not valid",
+                f"the input size of {self.model.name} must be a multiple of {divisor}",
+                f"Give {' and '.join(map(str, valid))}",
+            )
+        if self.optim.small_epochs and small > size:
+            raise TrainError(
+                f"small_size = {small} is not valid with size = {size}",
+                "the first epochs use smaller images, not larger ones",
+                "Set [optim] small_epochs = 0",
+            )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain tables, as a recipe has them."""
+        """Plain tables, as in a recipe."""
         return asdict(replace(self, model=replace(self.model, options=dict(self.model.options))))
 
     @property
     def classes(self) -> int:
-        """How many classes the network's second output tells, 0 where it has none."""
+        """Number of classes of the network's classification head, 0 without one."""
         name, options = self.model.name, self.model.options
         spec = build_spec(name, in_channels=self.data.channels, options=options)
         return int(getattr(spec, "classes", 0))
 
     @property
     def sha256(self) -> str:
-        """The run's identity: a hash over every field but ``train``, which says where, not what."""
-        what = {key: value for key, value in self.to_dict().items() if key != "train"}
-        text = json.dumps(what, sort_keys=True)
+        """The run's identity: a hash over all fields but ``train``."""
+        hashed = {key: value for key, value in self.to_dict().items() if key != "train"}
+        text = json.dumps(hashed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def run_name(self) -> str:
-        """``strong-suraksha-64-paper-0-1a2b3c4d``."""
+        """Such as ``strong-suraksha-64-paper-0-1a2b3c4d``."""
         data = self.data
         model = self.model.name.replace(":", ".")
-        parts = (self.name, model, data.size, data.protocol, data.number)
+        parts = (self.name, model, data.size, data.protocol, data.split)
         return "-".join((*map(str, parts), self.sha256[:8]))
 
 
-def config_from_dict(table: Mapping[str, Any]) -> TrainConfig:
+def config_from_dict(table: Mapping[str, Any], *, source: str = "the recipe") -> TrainConfig:
     """A config from the tables of a recipe.
 
+    Args:
+        table: The tables.
+        source: The file that they come from, for errors.
+
     Raises:
-        UnknownNameError: A key that no record has.
-        TrainError: A value of another type.
+        TrainError: An unknown key, a value of another type, or one that is not valid.
     """
-    return _record(TrainConfig, table, "")
+    return to_record(table, TrainConfig, source=source)
 
 
 def list_recipes() -> tuple[str, ...]:
@@ -298,62 +314,25 @@ def list_recipes() -> tuple[str, ...]:
 
 
 def load_recipe(recipe: str | Path) -> TrainConfig:
-    """A shipped recipe by name, or a TOML file by path (it ends in ``.toml``).
+    """A shipped recipe by name, or a TOML file by path (ending in ``.toml``).
 
     Raises:
-        UnknownNameError: No shipped recipe has that name, or a key that no record has.
-        TrainError: The file is missing or no TOML, or a value of another type.
+        UnknownNameError: No shipped recipe has that name.
+        TrainError: The file is missing or not valid TOML, or holds an unknown key or a value that
+            is not valid.
     """
     if str(recipe).endswith(".toml"):
         path = Path(recipe)
         if not path.is_file():
             raise TrainError(
-                f"recipe {path} is not there",
-                "no file has that path",
+                f"recipe {path} was not found",
+                "there is no such file",
                 f"Give a path, or one of: {', '.join(list_recipes())}",
             )
-        content, name = path.read_bytes(), path.stem
-    else:
-        name = str(recipe)
-        if name not in list_recipes():
-            raise UnknownNameError("recipe", name, list_recipes())
-        content = (resources.files("suraksha.runs") / "recipes" / f"{name}.toml").read_bytes()
-    try:
-        table = tomllib.loads(content.decode())
-    except ValueError as error:  # no UTF-8, or no TOML
-        raise TrainError(
-            f"recipe {recipe} cannot be read", f"it is no TOML: {error}", "Correct that line"
-        ) from error
-    return config_from_dict({"name": name, **table})
-
-
-def _record(kind: type[Record], table: Mapping[str, Any], where: str) -> Record:
-    """Fill a dataclass from a table, key by key."""
-    types = get_type_hints(kind)
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    values = {}
-    for key, value in table.items():
-        path = f"{where}{key}"
-        if key not in known:
-            raise UnknownNameError("recipe key", path, (where + name for name in known))
-        values[key] = _value(types[key], value, path)
-    return kind(**values)
-
-
-def _value(wanted: Any, value: Any, path: str) -> Any:  # noqa: ANN401 - TOML values
-    if is_dataclass(wanted) and isinstance(value, Mapping):
-        return _record(wanted, value, f"{path}.")  # type: ignore[arg-type]
-    if wanted is float and type(value) is int:
-        return float(value)
-    if wanted == tuple[str, ...]:
-        if isinstance(value, list | tuple):
-            return tuple(_value(str, one, path) for one in value)
-        wanted = list
-    simple = wanted if isinstance(wanted, type) else Mapping
-    if isinstance(value, bool) is not (simple is bool) or not isinstance(value, simple):
-        raise TrainError(
-            f"{path} = {value!r} cannot be used",
-            f"it is of type {type(value).__name__}, not {getattr(simple, '__name__', simple)}",
-            "Correct that key of the recipe",
-        )
-    return value
+        return config_from_dict({"name": path.stem, **read_toml(path)}, source=str(path))
+    name = str(recipe)
+    if name not in list_recipes():
+        raise UnknownNameError("recipe", name, list_recipes())
+    shipped = resources.files("suraksha.runs") / "recipes" / f"{name}.toml"
+    with resources.as_file(shipped) as path:
+        return config_from_dict({"name": name, **read_toml(path)}, source=path.name)

@@ -1,116 +1,66 @@
-"""What a run fitted on its validation images, as files: post-processing and class temperature."""
+"""What a run fits on its validation images, as a record and a file."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
-from suraksha.errors import UsageError
+from suraksha.errors import TrainError
 from suraksha.files import write_text
-from suraksha.inference.postprocessing import PostProcessing
-from suraksha.preprocessing import THRESHOLD
+from suraksha.inference.postprocessing import PostProcessingSettings
+from suraksha.runs.records import read_json
 
-POSTPROCESSING_FILE = "postprocessing.json"
-CLASSES_FILE = "classes.json"
+FITS_FILE = "fits.json"
 
 
 @dataclass(frozen=True, slots=True)
-class RunPostProcessing:
-    """How a run turns probabilities into a mask. The default is no rule.
+class RunFits:
+    """The post-processing of a run. The default changes nothing.
 
     Args:
-        threshold: Probability from which a pixel is lesion.
-        rule: What a region of such pixels needs to stay.
-        fit: On what the rule was fitted, the chosen point and the trade curve; empty without one.
+        settings: Temperatures, threshold, rule, confidence calibration and class names, as
+            `suraksha.inference.postprocessing.postprocess` takes them.
+        facts: About the fits: ``dataset``, ``part``, ``grid`` and ``images`` that they were made
+            on, ``postprocessing`` (the rule and its alternatives), ``classes`` (the class
+            temperature) and ``score`` (mean Dice there, that of the mean mask beside it).
+
+    Raises:
+        TrainError: A number outside its range, or a normal class that is not one of the classes.
     """
 
-    threshold: float = THRESHOLD
-    rule: PostProcessing = field(default_factory=PostProcessing)
-    fit: Mapping[str, Any] = field(default_factory=dict)
+    settings: PostProcessingSettings = field(default_factory=PostProcessingSettings)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        known = set(settings.normal_classes) <= set(settings.classes)
+        if not known or not 0 < settings.threshold < 1 or not 0 < settings.class_temperature < inf:
+            raise TrainError(
+                "the fitted post-processing is not valid",
+                "threshold must be above 0 and below 1, class_temperature above 0, and "
+                "normal_classes among the classes",
+                "Train the run again",
+            )
 
 
-def save_postprocessing(postprocessing: RunPostProcessing, path: Path) -> None:
-    """Write a run's post-processing, whole or not at all.
+def save_fits(fits: RunFits, folder: Path) -> None:
+    """Write ``fits.json``, whole or not at all.
 
     Raises:
         OSError: The file cannot be written.
     """
-    record = {
-        "threshold": postprocessing.threshold,
-        **asdict(postprocessing.rule),
-        "fit": dict(postprocessing.fit),
-    }
-    write_text(path, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    write_text(folder / FITS_FILE, json.dumps(asdict(fits), indent=2, allow_nan=False) + "\n")
 
 
-def read_postprocessing(path: Path) -> RunPostProcessing:
-    """Read what `save_postprocessing` wrote; the default where there is no such file.
+def read_fits(folder: Path) -> RunFits:
+    """Read what `save_fits` wrote; the default where there is no such file.
 
     Raises:
-        ValueError: No JSON, a key missing or unknown, or a value that does not fit.
+        TrainError: Not valid JSON, a key missing or unknown, or a value that is not valid.
     """
-    if not path.is_file():
-        return RunPostProcessing()
-    try:
-        table = json.loads(path.read_bytes())
-        threshold, fit = float(table.pop("threshold")), dict(table.pop("fit"))
-        return RunPostProcessing(threshold, PostProcessing(**table), fit)
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        raise ValueError(f"{path.name} holds no presence rule: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class RunClasses:
-    """What the second output of a run's network tells.
-
-    Args:
-        names: The classes, in the order of the output.
-        temperature: What divides its logits.
-        normal: Those of the names whose images show no lesion.
-        fit: On what the temperature was fitted: ``dataset``, ``part``, ``images``, and the mean
-            negative log likelihood there, ``nll_before`` and ``nll_after``.
-
-    Raises:
-        ValueError: No names, a normal one that is none of them, or a temperature that is not
-            above 0.
-    """
-
-    names: tuple[str, ...]
-    temperature: float = 1.0
-    normal: tuple[str, ...] = ()
-    fit: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        odd = not self.names or not set(self.normal) <= set(self.names)
-        if odd or not 0 < self.temperature < math.inf:
-            raise ValueError(f"{self} tells no classes")
-
-
-def save_classes(classes: RunClasses, path: Path) -> None:
-    """Write a run's classes, whole or not at all.
-
-    Raises:
-        OSError: A place that cannot be written.
-    """
-    write_text(path, json.dumps(asdict(classes), indent=2, allow_nan=False) + "\n")
-
-
-def read_classes(path: Path) -> RunClasses | None:
-    """Read what `save_classes` wrote; None where there is no such file.
-
-    Raises:
-        ValueError: No JSON, a key missing or unknown, or a value that does not fit.
-    """
-    if not path.is_file():
-        return None
-    try:
-        table = json.loads(path.read_bytes())
-        names, temperature = tuple(map(str, table.pop("names"))), float(table.pop("temperature"))
-        normal = tuple(map(str, table.pop("normal")))
-        return RunClasses(names, temperature, normal, **table)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path.name} holds no classes: {error}") from error
+    path = folder / FITS_FILE
+    return read_json(path, RunFits) if path.is_file() else RunFits()

@@ -1,4 +1,4 @@
-"""What happens beside the training: the log, the curves, the checkpoint and the progress bar."""
+"""Callbacks of the training: the log, the curves, the checkpoint and the progress bar."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ CURVES_EVERY_S = 20.0
 class RunLog(Checkpoint):
     """Writes metrics.csv, curves.png and the checkpoint after each epoch, each whole or not at all.
 
-    It is a ``Checkpoint`` because Lightning calls those last, when the epoch is counted as done.
+    It is a ``Checkpoint`` because Lightning calls checkpoints last, after the epoch is counted.
 
     Args:
         folder: The run's folder.
-        title: Above the curves.
+        title: Title of the curves.
     """
 
     def __init__(self, folder: Path, title: str) -> None:
         self.folder, self.title = folder, title
         self.rows: list[dict[str, float]] = []
-        self.started = self.drawn = 0.0
+        self.epoch_started = self.last_drawn = 0.0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
-        self.started = time.perf_counter()
+        self.epoch_started = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch, then save it."""
         module = _module(pl_module)
         row = {
             "epoch": trainer.current_epoch + 1.0,
-            "seconds": time.perf_counter() - self.started,
+            "seconds": time.perf_counter() - self.epoch_started,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         for part in PARTS:
@@ -69,34 +69,38 @@ class RunLog(Checkpoint):
         if trainer.is_global_zero:
             self._write(last=trainer.current_epoch + 1 == trainer.max_epochs)
         half = self.folder / "last.half.ckpt"
-        trainer.save_checkpoint(half)  # all processes meet in here
+        trainer.save_checkpoint(half)  # a barrier for all processes
         if trainer.is_global_zero:
             promote(half, self.folder / "last.ckpt")
 
     def _write(self, *, last: bool) -> None:
         write_text(self.folder / METRICS, _as_csv(self.rows))
-        if last or time.monotonic() - self.drawn > CURVES_EVERY_S:
+        if last or time.monotonic() - self.last_drawn > CURVES_EVERY_S:
             draw_curves(self.rows, self.folder / "curves.png", title=self.title)
-            self.drawn = time.monotonic()
+            self.last_drawn = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """The log so far, kept in the checkpoint."""
+        """The log so far, stored in the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The log of the epochs before a resume; later ones are dropped."""
+        """Restore the log of the epochs before the checkpoint; later epochs are dropped."""
         self.rows = list(state_dict["rows"])
 
 
 class ProgressBar(pl.Callback):
-    """One bar over all batches of the run, with its ETA and the last losses."""
+    """One progress bar over all batches of the run, with the ETA and the last losses.
+
+    Args:
+        title: Text before the bar.
+    """
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar where the run stands."""
+        """Open the bar at the current epoch."""
         steps = _module(pl_module).steps_per_epoch
         self.bar = tqdm(
             total=steps * (trainer.max_epochs or 0),
@@ -107,12 +111,12 @@ class ProgressBar(pl.Callback):
         )
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:  # noqa: ANN401
-        """Move on."""
+        """Advance by one batch."""
         if self.bar is not None:
             self.bar.update()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show where the run stands."""
+        """Show epoch and losses."""
         if self.bar is None:
             return
         shown: dict[str, str] = {"epoch": f"{trainer.current_epoch + 1}/{trainer.max_epochs}"}
@@ -127,12 +131,12 @@ class ProgressBar(pl.Callback):
 
 
 def _module(module: pl.LightningModule) -> SegmentationModule:
-    """The module as what these callbacks are made for."""
+    """The module, checked to be a `SegmentationModule`."""
     if not isinstance(module, SegmentationModule):
         raise TrainError(
             f"a {type(module).__name__} cannot be logged",
-            "these callbacks read the counts of a SegmentationModule",
-            "Train it with callbacks of its own",
+            "these callbacks need the pixel counts of a SegmentationModule",
+            "Train it with other callbacks",
         )
     return module
 

@@ -1,4 +1,4 @@
-"""Train a network: config and images in, a finished run out. A killed run goes on."""
+"""Train a network: config and images in, a finished run out. A killed run resumes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,32 +22,43 @@ from tqdm import tqdm
 from suraksha.datasets.cache import Cache, is_cache, open_cache, pack
 from suraksha.datasets.distributed import launched_rank
 from suraksha.datasets.layouts import Case, locate
-from suraksha.datasets.loaders import CacheDataset, classes_of, plain_loader, training_loader
+from suraksha.datasets.loaders import (
+    CacheDataset,
+    classes_of,
+    normal_classes_of,
+    plain_loader,
+    training_loader,
+)
 from suraksha.datasets.split_file import Split
 from suraksha.datasets.splits import hold_out, make_split
 from suraksha.errors import DataError, TrainError
-from suraksha.evaluation.run_validation import write_fits
+from suraksha.evaluation.fit_run import draw_run_fit, fit_run
 from suraksha.evaluation.summaries import read_metrics
 from suraksha.files import lock, write_text
+from suraksha.inference.postprocessing import PostProcessingSettings
 from suraksha.networks.zoo import load_pretrained
 from suraksha.preprocessing import Preparation
 from suraksha.runs.config import TrainConfig
-from suraksha.runs.folder import FINISHED, Run, device_name, open_run, start_run
+from suraksha.runs.fits import RunFits, save_fits
+from suraksha.runs.folder import FINISHED, Finished, Run, device_name, open_run, start_run
 from suraksha.training.callbacks import ProgressBar, RunLog
 from suraksha.training.module import SegmentationModule
-from suraksha.training.soft_labels import soft_targets
 
-# how long a process waits for what the first of them does alone
-PATIENCE_S = 600.0
+# how long a process waits for what only the first process does
+TIMEOUT_S = 600.0
+
+
+def _silent(line: str) -> None:
+    return None
 
 
 def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) -> Split:
     """The split that a config asks for.
 
     Args:
-        config: Protocol, number and validation share.
+        config: Protocol, split number and validation fraction.
         cache: The images.
-        lists: Folder with the ``community`` list files.
+        lists: Folder with the list files of ``community``.
 
     Raises:
         DataError: The images do not fit the protocol.
@@ -56,7 +67,7 @@ def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) ->
     split = make_split(
         cache.items,
         protocol=data.protocol,
-        number=data.number,
+        number=data.split,
         lists=lists,
         dataset=cache.dataset,
     )
@@ -65,18 +76,20 @@ def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) ->
         held = set(split.validation)
         if all(item.normal for item in cache.items if item.name in held):
             raise DataError(
-                "the validation part would hold no image with a lesion",
-                f"their groups are larger than a fraction of {data.validation_fraction} of their class",
-                "Raise [data] validation_fraction, or set it to 0 and do without a presence rule",
+                "the validation part would have no image with a lesion",
+                "the groups of lesion images are larger than a fraction of "
+                f"{data.validation_fraction} of their class",
+                "Raise [data] validation_fraction, or set it to 0 to train without fitted "
+                "post-processing",
             )
     return split
 
 
 def cache_for(config: TrainConfig, data: str | Path, *, out: Path, progress: bool) -> Cache:
-    """The cache that ``data`` is, or one packed from the data set that it is, under ``out``.
+    """The cache that ``data`` is, or one packed under ``out`` from the data set that it is.
 
     Raises:
-        DataError: ``data`` is neither, or is broken.
+        DataError: ``data`` is neither, or is damaged.
     """
     if is_cache(data):
         return open_cache(data)
@@ -100,30 +113,33 @@ def train(
     out: str | Path,
     lists: Path | None = None,
     progress: bool = True,
+    log: Callable[[str], None] = _silent,
 ) -> Run:
-    """Train, or go on training, until the config's last epoch.
+    """Train, or resume training, until the config's last epoch.
 
     The last epoch's weights are the result (averaged where the recipe says so): no epoch is chosen
-    by its score. Where the split has no validation part, the curves of ``paper`` and ``community``
-    watch the test part, as those protocols do; that of ``clean`` is never looked at.
+    by its score. Post-processing and calibration are then fitted on the validation part, on the
+    images of ``data``. Without a validation part, the curves of ``paper`` and ``community`` show
+    the test part, as is usual with these protocols; that of ``clean`` is never used.
+
+    On several devices, every process that a launcher (``torchrun``, SLURM) started calls this;
+    without one, the processes of this machine are started from here. They share ``data`` and
+    ``out``.
 
     Args:
         config: What to train.
-        data: A cache of the config's size, or a data set, of which one is packed under ``out``.
+        data: A data set, of which a cache is packed under ``out``, or a cache of the config's size.
         out: The run's folder is made in here, named by recipe, protocol and config hash.
-        lists: Folder with the ``community`` list files.
+        lists: Folder with the list files of ``community``.
         progress: Whether to show a progress bar on stderr.
-
-    On several devices every process that a launcher (``torchrun``, SLURM) started calls this;
-    without one, the processes of this machine are started from here. They share ``data`` and
-    ``out``.
+        log: Called with each warning about the finished run, see `Run.warnings`.
 
     Returns:
         The finished run.
 
     Raises:
-        TrainError: The cache is of another size, the network's second output and the recipe or the
-            cache's classes do not fit each other, or the folder belongs to another run.
+        TrainError: The cache has another size, the network's classification head does not match
+            the recipe or the cache's classes, or the folder belongs to another run.
         DataError: The images do not fit the protocol.
         BusyError: Another process trains this run.
     """
@@ -138,12 +154,16 @@ def train(
     with lock(out / config.run_name):
         run = replace(start_run(out, config, split=split, truth=cache.truth_sha256), config=config)
         if run.finished is None:
-            _finish(run, cache, progress)
-        return open_run(run.folder)
+            _fit(run, cache, progress)
+            _finish(run, cache, data)
+        run = open_run(run.folder)
+    for warning in run.warnings:
+        log(warning)
+    return run
 
 
 def _follow(config: TrainConfig, cache: Cache, out: Path) -> Run:
-    """Train as one of the processes beside the first, which keeps the run's folder."""
+    """Train as one of the processes beside the first, which writes the run's folder."""
     run = replace(open_run(out / config.run_name), config=config)
     if run.finished is None:
         _fit(run, cache, progress=False)
@@ -151,14 +171,14 @@ def _follow(config: TrainConfig, cache: Cache, out: Path) -> Run:
     return open_run(run.folder)
 
 
-def _await(there: Callable[[], bool], config: TrainConfig) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not there():
+def _await(ready: Callable[[], bool], config: TrainConfig) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while not ready():
         if time.monotonic() > end:
             raise TrainError(
-                f"run {config.run_name} has no first process",
-                f"nothing came of it in {PATIENCE_S:.0f} s",
-                "Start all processes with one launcher, and --out in a folder that they share",
+                f"run {config.run_name} timed out",
+                f"the first process wrote nothing in {TIMEOUT_S:.0f} s",
+                "Start all processes with one launcher, and give --out a folder that they share",
             )
         time.sleep(0.2)
 
@@ -168,50 +188,65 @@ def _check_cache(config: TrainConfig, cache: Cache) -> None:
     if (packed.shape, packed.channels) != (wanted.shape, wanted.channels):
         raise TrainError(
             f"cache {cache.folder} was packed as {cache.preparation}",
-            f"the recipe wants {wanted}",
-            f"Give --size {packed.height}, or the data set itself as --data, or pack another: "
-            f"suraksha data pack ROOT CACHE --size {wanted.height} --channels {wanted.channels}",
+            f"the recipe needs {wanted}",
+            f"Give --input-size {packed.height}, or the data set itself as --data, or pack "
+            f"another cache of {wanted.height} pixels and {wanted.channels} channels with "
+            "'suraksha data pack'",
         )
     check_classes(config, cache)
 
 
 def check_classes(config: TrainConfig, cache: Cache) -> None:
-    """Refuse a second output that is not trained, is not there, or counts other classes.
+    """Check that classification head, loss and cache have the same classes.
 
     Raises:
-        TrainError: It is one of these.
+        TrainError: The head has no loss, the loss has no head, or the cache has another number of
+            classes.
     """
-    told, weight = config.classes, config.loss.classes
-    if bool(told) != bool(weight):
-        has = f"tells {told} classes" if told else "tells none"
+    predicted, weight = config.classes, config.loss.classes
+    if bool(predicted) != bool(weight):
+        head = f"a classification head of {predicted} classes" if predicted else "none"
         raise TrainError(
             f"[loss] classes = {weight:g} does not fit the network",
-            f"this {config.model.name} {has}, and a second output is there to be trained",
-            "Set [loss] classes = 0 and no [model] options.classes, or both above 0; of the "
-            "networks, suraksha-lite can have a second output",
+            f"this {config.model.name} has {head}; a head needs a weight above 0, and a weight a "
+            "head",
+            "Set [loss] classes = 0 and no [model] options.classes, or both above 0 "
+            "(suraksha-lite can have a classification head)",
         )
     names = classes_of(cache)
-    if told and told != len(names):
+    if predicted and predicted != len(names):
         raise TrainError(
-            f"[model] options.classes = {told} does not fit the cache {cache.folder}",
-            f"its images have {len(names)}: {', '.join(names)}",
+            f"[model] options.classes = {predicted} does not fit the cache {cache.folder}",
+            f"its images have {len(names)} classes: {', '.join(names)}",
             f"Set options.classes = {len(names)}",
         )
 
 
-def _finish(run: Run, cache: Cache, progress: bool) -> None:
-    _fit(run, cache, progress)
-    epochs = read_metrics(run.folder)
-    done = {
-        "seconds": round(sum(epoch["seconds"] for epoch in epochs), 2),
-        "epochs": len(epochs),
-        "device": device_name(),
-        **({} if run.config.train.world == 1 else asdict(run.config.train)),
-        "dataset": cache.dataset,
-        "cache_sha256": cache.sha256,
-    }
-    write_fits(replace(run, finished=done), cache)
-    write_text(run.folder / FINISHED, json.dumps(done, indent=2) + "\n")
+def _finish(run: Run, cache: Cache, data: str | Path) -> None:
+    """Fit on the validation part and write what makes the run a finished one, last."""
+    epochs, devices = read_metrics(run.folder), run.config.train
+    done = Finished(
+        seconds=round(sum(epoch["seconds"] for epoch in epochs), 2),
+        epochs=len(epochs),
+        device=device_name(),
+        devices=devices.devices,
+        nodes=devices.nodes,
+        dataset=cache.dataset,
+        cache_sha256=cache.sha256,
+    )
+    base = PostProcessingSettings()
+    if run.config.classes:
+        base = replace(base, classes=classes_of(cache), normal_classes=normal_classes_of(cache))
+    fits = fit_run(
+        replace(run, finished=done),
+        data,
+        base=base,
+        training_masks=list(cache.masks()[cache.select(run.split.train)]),
+    )
+    if fits != RunFits():
+        draw_run_fit(run, fits)
+        save_fits(fits, run.folder)
+    write_text(run.folder / FINISHED, json.dumps(done.to_dict(), indent=2) + "\n")
 
 
 def _fit(run: Run, cache: Cache, progress: bool) -> None:
@@ -223,7 +258,7 @@ def _fit(run: Run, cache: Cache, progress: bool) -> None:
 def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
     config, split = run.config, run.split
     pl.seed_everything(config.seed, verbose=False)
-    images = CacheDataset(cache, split.train, soft=soft_targets(config.data, cache, split=split))
+    images = CacheDataset(cache, split.train)
     size, world = config.optim.batch_size // config.train.world, config.train.world
     batches = training_loader(images, batch_size=size, seed=config.seed, world=world)
     watched = split.validation or (() if split.protocol == "clean" else split.test)
@@ -231,7 +266,7 @@ def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
     if progress:
         callbacks.append(ProgressBar(config.run_name))
     if config.optim.ema_decay:
-        callbacks.append(WeightAveraging(avg_fn=partial(_moving_average, config.optim.ema_decay)))
+        callbacks.append(WeightAveraging(avg_fn=partial(ema_update, config.optim.ema_decay)))
     module = SegmentationModule(config, len(batches))
     checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
     if config.model.pretrained and checkpoint is None:
@@ -244,20 +279,27 @@ def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
     try:
         trainer.fit(module, batches, watch, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
-        # Lightning turns Ctrl-C into an exit and leaves the process deaf to the next one
+        # Lightning turns Ctrl-C into an exit and leaves SIGINT ignored
         if trainer.state.status != TrainerStatus.INTERRUPTED:
             raise
         signal.signal(signal.SIGINT, on_interrupt)
         raise KeyboardInterrupt from stop
 
 
-def _moving_average(decay: float, mean: Tensor, current: Tensor, count: Tensor) -> Tensor:
-    """An exponential moving average that begins as a plain mean, so that short runs count too.
+def ema_update(decay: float, average: Tensor, current: Tensor, step: Tensor | int) -> Tensor:
+    """One step of an exponential moving average (EMA) that warms up.
 
-    The decay after ``count`` steps is ``min(decay, (1 + count) / (10 + count))``.
+    The decay at step t is ``min(decay, (1 + t) / (10 + t))``, so that the initial weights fade
+    within a few dozen steps and a short run has a usable average.
+
+    Args:
+        decay: Decay after the warm-up, 0..1.
+        average: The average so far.
+        current: The new value, of the same shape.
+        step: Number of steps in the average so far.
     """
-    kept = min(decay, (1 + int(count)) / (10 + int(count)))
-    return kept * mean + (1 - kept) * current  # batch norm's step count is no float
+    kept = min(decay, (1 + int(step)) / (10 + int(step)))
+    return kept * average + (1 - kept) * current  # the step count of batch norm is an integer
 
 
 def _trainer(config: TrainConfig, folder: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
@@ -288,15 +330,15 @@ def _strategy(config: TrainConfig) -> str:
         return "ddp"
     if config.train.nodes > 1:
         raise TrainError(
-            f"{config.train.nodes} machines cannot be reached from here",
-            "no launcher started this process",
+            f"training on {config.train.nodes} machines cannot be started from here",
+            "this process was not started by a launcher",
             "Start the command on each machine with torchrun or SLURM",
         )
     return "ddp_spawn"
 
 
 def _quiet_lightning() -> None:
-    """Leave out advice that does not apply: the images are in memory, workers would only copy."""
+    """Hide advice that does not apply: the images are in memory, workers would only copy them."""
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*number of training batches.*")
     warnings.filterwarnings("ignore", message=".*no `val_dataloader`.*")

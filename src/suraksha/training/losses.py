@@ -1,4 +1,4 @@
-"""Losses on logits: each takes logits and truth (N, 1, H, W) and gives one number an image."""
+"""Losses on logits: each takes logits and truth (N, 1, H, W) and returns one value per image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from suraksha.runs.config import LossSpec
 
-TVERSKY_MISSED = 0.7
+FALSE_NEGATIVE_WEIGHT = 0.7
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
@@ -27,22 +27,24 @@ def soft_dice_loss(logits: Tensor, truth: Tensor) -> Tensor:
     ``1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1)``; the 1 keeps empty masks smooth. Source:
     Milletari et al. 2016, V-Net, doi 10.1109/3DV.2016.79 (there with squares in the denominator).
     """
-    return _tversky(logits, truth, missed=0.5)
+    return _tversky(logits, truth, false_negative=0.5)
 
 
 def tversky_loss(logits: Tensor, truth: Tensor) -> Tensor:
-    """1 - Tversky index with 0.3 for false and 0.7 for missed pixels, (N,).
+    """1 - Tversky index, (N,), with weights 0.3 (false positive) and 0.7 (false negative pixels).
 
     Source: Salehi et al. 2017, doi 10.1007/978-3-319-67389-9_44.
     """
-    return _tversky(logits, truth, missed=TVERSKY_MISSED)
+    return _tversky(logits, truth, false_negative=FALSE_NEGATIVE_WEIGHT)
 
 
-def _tversky(logits: Tensor, truth: Tensor, *, missed: float) -> Tensor:
+def _tversky(logits: Tensor, truth: Tensor, *, false_negative: float) -> Tensor:
     probability, target = logits.sigmoid().flatten(1), truth.flatten(1)
     overlap = (probability * target).sum(1)
-    found, there = probability.sum(1), target.sum(1)
-    return 1 - (2 * overlap + 1) / (2 * (1 - missed) * found + 2 * missed * there + 1)
+    predicted, actual = probability.sum(1), target.sum(1)
+    return 1 - (2 * overlap + 1) / (
+        2 * (1 - false_negative) * predicted + 2 * false_negative * actual + 1
+    )
 
 
 def focal_loss(logits: Tensor, truth: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ def lovasz_loss(logits: Tensor, truth: Tensor) -> Tensor:
 def boundary_loss(logits: Tensor, truth: Tensor) -> Tensor:
     """Probability times the signed distance to the truth's boundary, (N,); 0 without a lesion.
 
-    Distances are shares of the image's height, negative inside. Source: Kervadec et al. 2021,
+    Distances are fractions of the image's height, negative inside. Source: Kervadec et al. 2021,
     doi 10.1016/j.media.2020.101851.
     """
     distances = []
@@ -94,7 +96,13 @@ PARTS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def loss(logits: Tensor, truth: Tensor, *, spec: LossSpec) -> Tensor:
-    """The weighted sum of the parts, mean over images; one number."""
+    """The weighted sum of the losses, mean over the images.
+
+    Args:
+        logits: (N, 1, H, W).
+        truth: (N, 1, H, W) in 0..1.
+        spec: The weights.
+    """
     total = logits.new_zeros(len(logits))
     for name, part in PARTS.items():
         if weight := getattr(spec, name):

@@ -26,14 +26,19 @@ RANK_SEED = 7_919
 
 def count_pixels(logits: Tensor, truth: Tensor) -> Tensor:
     """(tp, fp, fn, tn) of a batch at probability 0.5, int64."""
-    found, there = logits > 0, truth >= 0.5
-    tp = (found & there).sum()
-    fp, fn = found.sum() - tp, there.sum() - tp
+    predicted, actual = logits > 0, truth >= 0.5
+    tp = (predicted & actual).sum()
+    fp, fn = predicted.sum() - tp, actual.sum() - tp
     return torch.stack([tp, fp, fn, truth.numel() - tp - fp - fn])
 
 
 def learning_rate_factor(optim: OptimConfig, progress: float) -> float:
-    """The learning rate at a time (in epochs, 0 to ``epochs``) as a fraction of the greatest."""
+    """The learning rate as a fraction of its maximum.
+
+    Args:
+        optim: Schedule, warm-up and number of epochs.
+        progress: Time in epochs, 0 to ``optim.epochs``.
+    """
     if progress < optim.warmup_epochs:
         return progress / optim.warmup_epochs
     if optim.schedule == "constant":
@@ -43,18 +48,19 @@ def learning_rate_factor(optim: OptimConfig, progress: float) -> float:
 
 
 def parameter_groups(network: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
-    """The parameters, those of a pretrained encoder with a learning rate of their own.
+    """The parameters, with a separate group (and learning rate) for a pretrained encoder.
 
     Raises:
-        ModelError: A network without a pretrained encoder, where the rate asks for one.
+        ModelError: ``encoder_rate`` is set and the network has no pretrained encoder.
     """
     if optim.encoder_rate == 1:
         return [{"params": list(network.parameters())}]
     encoder = pretrained_parts(network)
     inside = {id(p) for part in encoder for p in part.parameters()}
-    ours = [p for p in network.parameters() if id(p) in inside]
+    pretrained = [p for p in network.parameters() if id(p) in inside]
     rest = [p for p in network.parameters() if id(p) not in inside]
-    return [{"params": rest}, {"params": ours, "lr": optim.learning_rate * optim.encoder_rate}]
+    rate = optim.learning_rate * optim.encoder_rate
+    return [{"params": rest}, {"params": pretrained, "lr": rate}]
 
 
 class SegmentationModule(pl.LightningModule):
@@ -74,15 +80,14 @@ class SegmentationModule(pl.LightningModule):
             options=config.model.options,
         )
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        soft = bool(config.data.twins or config.data.teachers)
-        self.augmentation = Augmentation(config.augment, soft=soft)
+        self.augmentation = Augmentation(config.augment)
         self.totals: dict[str, tuple[Tensor, Tensor, int]] = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Tie the batch's randomness to seed, step and device, so that a resumed run repeats it.
+        """Seed the batch's randomness by seed, step and device, so that a resumed run repeats it.
 
-        Once an epoch would not do: a data loader draws a number of its own when it starts, which
-        Lightning lets happen before the epoch's hook or after it.
+        Seeding once per epoch is not enough: a data loader draws a random number when it starts,
+        before or after the epoch's hook.
         """
         step = STEP_SEED * (self.global_step + 1)
         torch.manual_seed(self.config.seed + step + RANK_SEED * rank())
@@ -92,32 +97,32 @@ class SegmentationModule(pl.LightningModule):
         return self._step(batch, "train")
 
     def validation_step(self, batch: Batch, index: int) -> Tensor:
-        """Loss of one batch as it is."""
+        """Loss of one batch without augmentation."""
         return self._step(batch, "validation")
 
     def _step(self, batch: Batch, part: str) -> Tensor:
-        seen, classes = self._seen(batch, part), batch[2]
-        masks = seen.masks
-        inputs = standardise(seen.images, self.config.data.preparation)
+        varied, classes = self._varied(batch, part), batch[2]
+        masks = varied.masks
+        inputs = standardise(varied.images, self.config.data.preparation)
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         if weight := self.config.loss.classes:
-            logits, told = self.network.run(inputs)
+            logits, class_logits = self.network.run(inputs)
             value = loss(logits, masks, spec=self.config.loss)
-            value = value + weight * F.cross_entropy(told, classes[seen.source])
+            value = value + weight * F.cross_entropy(class_logits, classes[varied.source])
         else:
             logits = self.network(inputs)
             value = loss(logits, masks, spec=self.config.loss)
         old = self.totals.get(part)
-        counts, summed = count_pixels(logits.detach(), masks), value.detach() * len(masks)
+        counts, loss_sum = count_pixels(logits.detach(), masks), value.detach() * len(masks)
         self.totals[part] = (
-            (counts, summed, len(masks))
+            (counts, loss_sum, len(masks))
             if old is None
-            else (old[0] + counts, old[1] + summed, old[2] + len(masks))
+            else (old[0] + counts, old[1] + loss_sum, old[2] + len(masks))
         )
         return value
 
-    def _seen(self, batch: Batch, part: str) -> AugmentedBatch:
-        """The batch as the network sees it in this epoch."""
+    def _varied(self, batch: Batch, part: str) -> AugmentedBatch:
+        """The batch at the size of this epoch, augmented for training."""
         images, masks = batch[0].float() / FULL, batch[1].float() / FULL
         if self.current_epoch < self.config.optim.small_epochs:
             size = self.config.optim.small_size
@@ -128,9 +133,10 @@ class SegmentationModule(pl.LightningModule):
         return varied
 
     def take_totals(self, part: str) -> tuple[Counts, float] | None:
-        """(pixel counts, mean loss) of the epoch so far; the count begins anew. None if empty.
+        """Pixel counts and mean loss of the epoch so far, which are reset; None if there are none.
 
-        Training counts are those of all devices, which share the images out; each validates all.
+        Training counts are summed over all devices, which split the images; each device validates
+        all images.
         """
         total = self.totals.pop(part, None)
         if total is None:
@@ -140,7 +146,7 @@ class SegmentationModule(pl.LightningModule):
         return Counts(*(int(n) for n in counts)), float(loss_sum) / int(images)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with the schedule of the recipe, by step."""
+        """AdamW with the recipe's schedule, updated at every step."""
         optim = self.config.optim
         groups = parameter_groups(self.network, optim)
         adamw = torch.optim.AdamW(groups, lr=optim.learning_rate, weight_decay=optim.weight_decay)

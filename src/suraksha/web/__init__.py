@@ -1,1 +1,1 @@
-"""The page and the HTTP interface."""
+"""The HTTP server: a web page and an HTTP API for one bundle."""

@@ -1,4 +1,4 @@
-"""Contours that a person drew: as polygons or a mask, and what they measure."""
+"""Annotations: lesions drawn by a person, as a mask or polygons, and their measurements."""
 
 from __future__ import annotations
 
@@ -19,112 +19,141 @@ from suraksha.measurement.measure import measure_image
 from suraksha.reporting.records import DIGITS, lesion_record
 from suraksha.types import Image, Lesion, Result
 from suraksha.web.errors import HttpError
-from suraksha.web.schemas import Drawing
-from suraksha.web.sources import HEAD_BYTES, IMAGE, kind_of, open_source
+from suraksha.web.schemas import AnnotationForm
+from suraksha.web.uploads import IMAGE, SIGNATURE_BYTES, file_type_of, open_frames
 
 MAX_POLYGONS, MAX_POINTS = 64, 20_000
 MAX_LESIONS = 64
-FORM = "[[[row, col], [row, col], [row, col], ...], ...]"
+POLYGON_FORMAT = "[[[row, col], [row, col], [row, col], ...], ...]"
 
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Annotations:
-    """What a person drew, as it was sent.
+class Annotation:
+    """An annotation as it was sent. Exactly one of the two is given.
 
     Args:
-        mask: A PNG, or None.
-        polygons: JSON, or None.
+        mask: A PNG file, or None.
+        polygons: JSON text, or None.
     """
 
     mask: UploadFile | None
     polygons: str | None
 
     @classmethod
-    def of(cls, form: Drawing) -> Annotations | None:
-        """The drawing of a form, None where there is none.
+    def from_form(cls, form: AnnotationForm) -> Annotation | None:
+        """The annotation of a form, or None if it has none.
 
         Raises:
-            Refused: There are two.
+            HttpError: 422, both a mask and polygons were sent.
         """
         if form.mask is not None and form.polygons is not None:
             raise HttpError(
-                422, "two drawings were sent", "a mask and polygons may differ", "Send one of them"
+                422,
+                "both a mask and polygons were sent",
+                why="they could contradict each other",
+                fix="Send only one of them",
             )
-        there = form.mask is not None or form.polygons is not None
-        return cls(form.mask, form.polygons) if there else None
+        if form.mask is None and form.polygons is None:
+            return None
+        return cls(form.mask, form.polygons)
 
-    def pixels(self, shape: tuple[int, int], folder: Path) -> Mask:
-        """The drawing as a mask of that shape.
+    def to_mask(self, shape: tuple[int, int], folder: Path) -> Mask:
+        """The annotation as a mask.
+
+        Args:
+            shape: (rows, columns) of the image.
+            folder: The request's temporary folder.
+
+        Returns:
+            (rows, columns) bool.
 
         Raises:
-            Refused: No PNG, or one of another size.
-            InputError: A mask or polygons that cannot be used.
+            HttpError: 413 or 415, the mask is not a PNG file or has too many pixels.
+            InputError: The mask or the polygons are invalid.
         """
         if self.mask is None:
-            return filled(polygons_of(self.polygons or "", shape), shape)
+            return rasterize(parse_polygons(self.polygons or "", shape), shape)
         self.mask.file.seek(0)
         content = self.mask.file.read()
-        kind = kind_of(content[:HEAD_BYTES], "mask")
-        if kind.name != IMAGE or kind.suffix != ".png":
-            raise HttpError(415, "the mask is not taken", "it is no PNG", "Send it as PNG")
+        file_type = file_type_of(content[:SIGNATURE_BYTES], "mask")
+        if file_type.kind != IMAGE or file_type.suffix != ".png":
+            raise HttpError(
+                415,
+                "unsupported file type of the mask",
+                why="it is not a PNG file",
+                fix="Send the mask as PNG",
+            )
         path = folder / "mask.png"
         path.write_bytes(content)
-        open_source(path, kind, spacing=None, pixels=shape[0] * shape[1])
+        open_frames(path, file_type, spacing=None, max_pixels=shape[0] * shape[1])
         mask = read_mask(path)
         if mask.shape != shape:
             raise InputError(
-                "the mask does not fit the image",
-                f"it has {mask.shape[1]} x {mask.shape[0]} pixels, not {shape[1]} x {shape[0]}",
-                "Draw it on the image's own pixels",
+                "the size of the mask does not match the image",
+                f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels and the image "
+                f"{shape[1]} x {shape[0]}",
+                "Send a mask with the size of the image",
             )
         return mask
 
 
-def polygons_of(text: str, shape: tuple[int, int]) -> list[NDArray[np.float64]]:
-    """Polygons from their JSON, each (n, 2) of finite coordinates in or near the image.
+def parse_polygons(text: str, shape: tuple[int, int]) -> list[NDArray[np.float64]]:
+    """Parse polygons from JSON.
+
+    Args:
+        text: JSON, a list of lists of [row, col] pairs.
+        shape: (rows, columns) of the image; coordinates may be outside it, within limits.
+
+    Returns:
+        One (n, 2) array of (row, col) coordinates per polygon.
 
     Raises:
-        InputError: Anything else.
+        InputError: The text is not of this format, or is over a limit.
     """
     try:
-        told = json.loads(text)
-        polygons = [np.array(polygon, dtype=np.float64) for polygon in told]
+        decoded = json.loads(text)
+        polygons = [np.array(polygon, dtype=np.float64) for polygon in decoded]
     except (ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise _no_polygons("they are not JSON of that form") from error
-    if not isinstance(told, list) or any(p.ndim != 2 or p.shape[1] != 2 for p in polygons):
-        raise _no_polygons("they are not lists of pairs of numbers")
+        raise _invalid_polygons("they are not JSON of the expected format") from error
+    if not isinstance(decoded, list) or any(p.ndim != 2 or p.shape[1] != 2 for p in polygons):
+        raise _invalid_polygons("they are not lists of pairs of numbers")
     if len(polygons) > MAX_POLYGONS or sum(map(len, polygons)) > MAX_POINTS:
-        raise _no_polygons(f"there are more than {MAX_POLYGONS} or more than {MAX_POINTS} points")
+        raise _invalid_polygons(
+            f"the limits are {MAX_POLYGONS} polygons and {MAX_POINTS} points in total"
+        )
     reach = 2 * max(shape)
     for polygon in polygons:
         if len(polygon) < 3:
-            raise _no_polygons("one has fewer than three points")
+            raise _invalid_polygons("a polygon has fewer than three points")
         if not (np.isfinite(polygon).all() and np.abs(polygon).max() <= reach):
-            raise _no_polygons("a coordinate is not finite or lies far outside the image")
+            raise _invalid_polygons("a coordinate is not finite or is far outside the image")
     return polygons
 
 
-def _no_polygons(why: str) -> InputError:
-    return InputError("the polygons cannot be used", why, f"Send {FORM}")
+def _invalid_polygons(why: str) -> InputError:
+    return InputError("invalid polygons", why, f"Send {POLYGON_FORMAT}")
 
 
-def filled(polygons: list[NDArray[np.float64]], shape: tuple[int, int]) -> Mask:
-    """The pixels whose centre lies inside one of the polygons, each by the even-odd rule.
+def rasterize(polygons: list[NDArray[np.float64]], shape: tuple[int, int]) -> Mask:
+    """The pixels whose centre is inside at least one polygon, each by the even-odd rule.
 
     Args:
-        polygons: (n, 2) of (row, col) coordinates; the last point is joined with the first.
-        shape: (rows, columns).
+        polygons: (n, 2) arrays of (row, col) coordinates; the last point connects to the first.
+        shape: (rows, columns) of the mask.
+
+    Returns:
+        (rows, columns) bool.
     """
     mask = np.zeros(shape, bool)
     for polygon in polygons:
-        mask |= _filled(polygon, shape)
+        mask |= _rasterize_polygon(polygon, shape)
     return mask
 
 
-def _filled(polygon: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
-    """One polygon: each edge flips all pixels right of where it crosses their row."""
+def _rasterize_polygon(polygon: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
+    """One polygon: each edge flips all pixels to the right of its crossing with their row."""
     flips = np.zeros((shape[0], shape[1] + 1), np.uint8)
     following = np.roll(polygon, -1, axis=0)
     for (row, col), (next_row, next_col) in zip(polygon, following, strict=True):
@@ -133,43 +162,42 @@ def _filled(polygon: NDArray[np.float64], shape: tuple[int, int]) -> Mask:
         if first >= last:
             continue
         centres = np.arange(first, last) + 0.5
-        crossed = col + (centres - row) * (next_col - col) / (next_row - row)
-        columns = np.clip(np.ceil(crossed - 0.5), 0, shape[1]).astype(int)
+        crossings = col + (centres - row) * (next_col - col) / (next_row - row)
+        columns = np.clip(np.ceil(crossings - 0.5), 0, shape[1]).astype(int)
         flips[np.arange(first, last), columns] ^= 1
     inside: Mask = np.bitwise_xor.accumulate(flips, axis=1)[:, :-1].astype(bool)
     return inside
 
 
-def lesions_of(mask: Mask, image: Image) -> tuple[Lesion, ...]:
-    """The lesions of a drawing, measured.
+def measure_annotation(mask: Mask, image: Image) -> tuple[Lesion, ...]:
+    """Measure the lesions of an annotation.
 
     Raises:
         InputError: There are more than `MAX_LESIONS`.
     """
-    parts = int(ndimage.label(mask, np.ones((3, 3)))[1])
-    if parts > MAX_LESIONS:
+    count = int(ndimage.label(mask, np.ones((3, 3)))[1])
+    if count > MAX_LESIONS:
         raise InputError(
-            "the drawing cannot be measured",
-            f"it has {parts} parts, more than {MAX_LESIONS}",
-            "Erase the specks",
+            "the annotation has too many lesions",
+            f"it has {count} separate parts; the limit is {MAX_LESIONS}",
+            "Erase small specks",
         )
     return measure_image(mask, image)
 
 
-def corrected(result: Result, mask: Mask) -> Result:
-    """The result with a person's mask in the place of the network's; no confidence is left."""
-    image = result.image
+def corrected_result(result: Result, mask: Mask) -> Result:
+    """A result with the annotated mask; the lesions are measured again and have no confidence."""
     return replace(
         result,
         mask=mask,
         probability=mask.astype(np.float32),
-        lesions=lesions_of(mask, image),
+        lesions=measure_annotation(mask, result.image),
         patches=(),
     )
 
 
-def measured(lesions: tuple[Lesion, ...]) -> dict[str, Any]:
-    """Lesions and their contours as JSON takes them."""
+def lesion_records(lesions: tuple[Lesion, ...]) -> dict[str, Any]:
+    """The records of lesions and their contours, for JSON."""
     return {
         "lesions": [lesion_record(lesion) for lesion in lesions],
         "contours": [np.round(lesion.contour, DIGITS).tolist() for lesion in lesions],

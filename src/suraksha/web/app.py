@@ -1,4 +1,4 @@
-"""The server: addresses, the page, and what stands around them."""
+"""The ASGI application: API routes, the web page, and the middleware."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from starlette.types import ASGIApp
 import suraksha
 from suraksha.inference.segmenter import Segmenter
 from suraksha.web.archive import Archive
-from suraksha.web.errors import on_http_error, on_invalid
-from suraksha.web.metrics import Metrics
+from suraksha.web.errors import on_http_error, on_validation_error
 from suraksha.web.middleware.access import AccessControl
 from suraksha.web.middleware.access_log import AccessLog
 from suraksha.web.middleware.body_limit import BodyLimit
+from suraksha.web.monitoring import ServerMetrics
 from suraksha.web.routes import api_routes, health_routes
 from suraksha.web.service import NOTICE, Service
 from suraksha.web.settings import Settings
@@ -31,14 +31,14 @@ DEFAULT_SETTINGS = Settings()
 
 
 def create_app(segment: Segmenter, settings: Settings = DEFAULT_SETTINGS) -> ASGIApp:
-    """A server of one bundle.
+    """Create the application for one bundle.
 
     Args:
-        segment: Answers the images.
-        settings: Bounds, token, names, and whether images are kept.
+        segment: The segmenter.
+        settings: Limits, token, allowed hosts, and where results are stored.
 
     Returns:
-        What an ASGI server such as Uvicorn runs.
+        An ASGI application, for a server such as Uvicorn.
     """
     workers = Workers(settings.limits)
 
@@ -51,28 +51,30 @@ def create_app(segment: Segmenter, settings: Settings = DEFAULT_SETTINGS) -> ASG
         title="Suraksha",
         version=suraksha.__version__,
         description=NOTICE,
-        docs_url=None,  # the framework's own pages load scripts from elsewhere
+        docs_url=None,  # the framework's own pages load scripts from other sites
         redoc_url=None,
         lifespan=lifespan,
     )
     app.add_exception_handler(HTTPException, on_http_error)
-    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(Exception, on_http_error)
-    bounded = BodyLimit(app, settings.limits, lambda: workers.overdue)
-    metrics = Metrics(lambda: bounded.taken, segment.card.name)
-    service = Service(segment, settings.limits, Archive(settings.keep), metrics)
+    limited = BodyLimit(app, settings.limits, overdue=lambda: workers.overdue)
+    metrics = ServerMetrics(lambda: limited.in_flight, segment.card.name)
+    service = Service(
+        segment=segment, limits=settings.limits, archive=Archive(settings.keep), metrics=metrics
+    )
     app.include_router(api_routes(service, workers))
     app.include_router(health_routes(metrics, workers))
     _add_page(app)
-    return AccessLog(AccessControl(bounded, settings), metrics)
+    return AccessLog(AccessControl(limited, settings), metrics)
 
 
 def _add_page(app: FastAPI) -> None:
-    fresh = {"Cache-Control": "no-cache"}
+    revalidate = {"Cache-Control": "no-cache"}
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers=fresh)
+        return FileResponse(STATIC / "index.html", headers=revalidate)
 
     @app.get("/favicon.ico", include_in_schema=False)
     async def icon() -> RedirectResponse:

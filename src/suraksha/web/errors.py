@@ -1,4 +1,4 @@
-"""Errors as HTTP tells them: a status, and JSON with what, why and what to do."""
+"""HTTP errors: a status, and a JSON body that says what is wrong, why, and what to do."""
 
 from __future__ import annotations
 
@@ -13,102 +13,112 @@ from starlette.responses import JSONResponse
 
 from suraksha.errors import BusyError, MissingExtraError, SurakshaError, UnsuitableError
 
-# what a plain status means here: why, and what to do
-PLAIN: Mapping[int, tuple[str, str]] = {
-    400: ("the request cannot be understood", "Send a form of the kind multipart/form-data"),
-    404: ("there is nothing under that address", "See /openapi.json for what there is"),
-    405: ("the address does not take that method", "See /openapi.json for what it takes"),
-    500: ("the server made a mistake", "Tell the developers what was asked, without the image"),
+# why and fix of errors that the framework raises with a status only
+STATUS_HELP: Mapping[int, tuple[str, str]] = {
+    400: ("the request could not be parsed", "Send a form of type multipart/form-data"),
+    404: ("no resource has this path", "See /openapi.json for the available paths"),
+    405: ("the path does not support this method", "See /openapi.json for the supported methods"),
+    500: ("an internal error occurred", "Report it with the request, but without the image"),
 }
-UNKNOWN = ("the request cannot be answered", "See /openapi.json for what can be asked")
+DEFAULT_HELP = ("the request could not be processed", "See /openapi.json for valid requests")
 
 
 class HttpError(HTTPException):
-    """A request that is not answered.
+    """A request that is rejected.
 
     Args:
-        status: HTTP status.
+        status: HTTP status code.
         what: What is wrong.
         why: Why it is wrong.
-        fix: What the caller can do about it.
-        retry_s: After how many seconds it can be tried again, where that helps.
+        fix: What the client can do about it.
+        retry_s: Seconds for the Retry-After header; None to send no such header.
     """
 
     def __init__(
-        self, status: int, what: str, why: str, fix: str, retry_s: int | None = None
+        self, status: int, what: str, *, why: str, fix: str, retry_s: int | None = None
     ) -> None:
         headers = None if retry_s is None else {"Retry-After": str(retry_s)}
         super().__init__(status, what, headers)
         self.what, self.why, self.fix = what, why, fix
 
 
-def body_of(what: str, *, why: str, fix: str) -> dict[str, dict[str, str]]:
-    """The JSON of an error."""
+def error_body(what: str, *, why: str, fix: str) -> dict[str, dict[str, str]]:
+    """The JSON body of an error."""
     return {"error": {"what": what, "why": why, "fix": fix}}
 
 
-def response_of(refused: HttpError) -> JSONResponse:
-    """The response that tells a refusal."""
-    content = body_of(refused.what, why=refused.why, fix=refused.fix)
-    return JSONResponse(content, refused.status_code, refused.headers)
+def error_response(error: HttpError) -> JSONResponse:
+    """The response for an `HttpError`."""
+    content = error_body(error.what, why=error.why, fix=error.fix)
+    return JSONResponse(content, error.status_code, error.headers)
 
 
-def told(error: SurakshaError | OSError | MemoryError, *, folder: Path, name: str) -> HttpError:
-    """A failure on one image as a refusal, without any path of this computer.
+def to_http_error(
+    error: SurakshaError | OSError | MemoryError, *, folder: Path, name: str
+) -> HttpError:
+    """Convert an error raised while processing an image; no path of the server is revealed.
 
     Args:
-        error: What was raised.
-        folder: Private folder of the request, whose paths are taken out.
-        name: Our own name of the image.
+        error: The error.
+        folder: The request's temporary folder, whose paths are removed from the texts.
+        name: The server's name for the image, such as ``image-1``.
     """
     if isinstance(error, MemoryError):
         return HttpError(
-            413, f"{name} is too large", "the memory does not suffice", "Scale it down"
+            413,
+            f"{name} is too large",
+            why="the server ran out of memory",
+            fix="Reduce the size of the image",
         )
     if isinstance(error, OSError):
         return HttpError(
-            507, f"{name} cannot be worked on", "the disk is full or fails", "Try later"
+            507,
+            f"{name} could not be processed",
+            why="the server's disk is full or failing",
+            fix="Try again later",
         )
-    what, why, fix = (_hidden(part, folder, name) for part in (error.what, error.why, error.fix))
+    what, why, fix = (
+        _without_paths(part, folder, name) for part in (error.what, error.why, error.fix)
+    )
     if isinstance(error, MissingExtraError):
-        return HttpError(501, what, why, fix)
+        return HttpError(501, what, why=why, fix=fix)
     if isinstance(error, BusyError):
-        return HttpError(429, what, why, fix, retry_s=1)
+        return HttpError(429, what, why=why, fix=fix, retry_s=1)
     if isinstance(error, UnsuitableError):
-        fix = "If it is one, it takes a server that was started with --any-image"
-    return HttpError(422, what, why, fix)
+        fix = "If it is one, restart the server with --no-input-check"
+    return HttpError(422, what, why=why, fix=fix)
 
 
-def _hidden(text: str, folder: Path, name: str) -> str:
+def _without_paths(text: str, folder: Path, name: str) -> str:
     for path in sorted(folder.glob("*")):
         text = text.replace(str(path), name)
     return text.replace(str(folder), name).replace(f"'{name}'", name)
 
 
 async def on_http_error(_: Request, error: Exception) -> JSONResponse:
-    """Errors of the framework and our own refusals."""
+    """Handle `HttpError`, the framework's HTTP errors, and any other exception as a 500."""
     if isinstance(error, HttpError):
-        return response_of(error)
+        return error_response(error)
     status = error.status_code if isinstance(error, HTTPException) else 500
-    why, fix = PLAIN.get(status, UNKNOWN)
+    why, fix = STATUS_HELP.get(status, DEFAULT_HELP)
     phrase = HTTPStatus(status).phrase.lower()
     headers = error.headers if isinstance(error, HTTPException) else None
-    return JSONResponse(body_of(phrase, why=why, fix=fix), status, headers)
+    return JSONResponse(error_body(phrase, why=why, fix=fix), status, headers)
 
 
-async def on_invalid(_: Request, error: Exception) -> JSONResponse:
-    """Fields that are missing, unknown or out of range; what was sent is not repeated."""
+async def on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    """Handle fields that are missing, unknown or out of range, without repeating their values."""
     faults = error.errors() if isinstance(error, RequestValidationError) else []
-    places = sorted({_field(fault["loc"]) for fault in faults}) or ["the form"]
-    reasons = "; ".join(sorted({_reason(fault) for fault in faults})[:4]) or "it does not fit"
-    what = f"cannot use {', '.join(places[:4])}"
-    content = body_of(what, why=reasons, fix="See /openapi.json for what is taken")
+    fields = sorted({_field(fault["loc"]) for fault in faults}) or ["the form"]
+    reasons = "; ".join(sorted({_reason(fault) for fault in faults})[:4]) or "it is not valid"
+    what = f"invalid value for {', '.join(fields[:4])}"
+    content = error_body(what, why=reasons, fix="See /openapi.json for the accepted fields")
     return JSONResponse(content, 422)
 
 
-def _field(place: tuple[int | str, ...]) -> str:
-    """The name of a field of ours, or what else is wrong; names that a caller made up are cut."""
-    parts = [str(part) for part in place if part not in ("body", "query", "path")]
+def _field(location: tuple[int | str, ...]) -> str:
+    """The name of a field; characters that a client could abuse are removed, and it is cut."""
+    parts = [str(part) for part in location if part not in ("body", "query", "path")]
     return "".join(c for c in ".".join(parts) if c.isalnum() or c in "._")[:40] or "the form"
 
 

@@ -1,4 +1,4 @@
-"""Logs without anything that came from outside: no names, no paths, no text of errors."""
+"""Logging without content from outside: no file names, no paths, no error messages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class PlainFormatter(logging.Formatter):
-    """Tells of an error its type and places, not its text, which may quote a file."""
+    """Logs the type and the traceback of an error, but not its message, which may quote a file."""
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 - the name is logging's
-        """The type and the places, one a line."""
+        """The type and the code locations, one per line."""
         kind, _, trace = ei
         places = [
             f"  {frame.filename}:{frame.lineno} {frame.name}"
@@ -24,28 +24,28 @@ class PlainFormatter(logging.Formatter):
         return "\n".join([kind.__name__ if kind else "error", *places])
 
     def format(self, record: logging.LogRecord) -> str:
-        """Without what another formatter has kept on the record."""
+        """Format a record, ignoring exception text cached by another formatter."""
         record.exc_text = None
         return super().format(record)
 
 
 def log_config(level: str = "INFO") -> dict[str, Any]:
-    """Our own lines and the server's faults to standard error; libraries that read files stay mute.
+    """Logging configuration: own messages and server errors to stderr, file readers silenced.
 
     Args:
-        level: Of our own lines.
+        level: Level of the own messages.
     """
-    mute = {"handlers": [], "propagate": False, "level": "CRITICAL"}
-    ours = {"handlers": ["plain"], "propagate": False}
+    silent = {"handlers": [], "propagate": False, "level": "CRITICAL"}
+    own = {"handlers": ["plain"], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"plain": {"()": PlainFormatter, "fmt": FORMAT}},
         "handlers": {"plain": {"class": "logging.StreamHandler", "formatter": "plain"}},
         "loggers": {
-            "suraksha": {**ours, "level": level},
-            "uvicorn": {**ours, "level": "WARNING"},
-            "uvicorn.error": {**ours, "level": "WARNING"},
-            **{name: dict(mute) for name in ("uvicorn.access", "pydicom", "highdicom", "PIL")},
+            "suraksha": {**own, "level": level},
+            "uvicorn": {**own, "level": "WARNING"},
+            "uvicorn.error": {**own, "level": "WARNING"},
+            **{name: dict(silent) for name in ("uvicorn.access", "pydicom", "highdicom", "PIL")},
         },
     }

@@ -1,9 +1,10 @@
-"""What the addresses do, in a worker: uploads in, records and files out."""
+"""The operations of the HTTP API, run in worker threads: uploads in, records and files out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,78 +14,47 @@ from fastapi import UploadFile
 import suraksha
 from suraksha.inference.segmenter import Segmenter
 from suraksha.types import Image, Result, Spacing
-from suraksha.web.annotations import Annotations, corrected, lesions_of, measured
+from suraksha.web.annotations import (
+    Annotation,
+    corrected_result,
+    lesion_records,
+    measure_annotation,
+)
 from suraksha.web.archive import Archive
-from suraksha.web.errors import HttpError, body_of
-from suraksha.web.exports import EXPORTS, Exported
-from suraksha.web.metrics import Metrics
-from suraksha.web.responses import image_text, parts_of, record_of
-from suraksha.web.schemas import ExportForm, FramesForm, MeasureForm, SegmentForm
-from suraksha.web.settings import Limits
-from suraksha.web.uploads import private_folder, refusals_of, store
+from suraksha.web.errors import HttpError, error_body
+from suraksha.web.exports import EXPORT_FORMATS, FrameResult
+from suraksha.web.monitoring import ServerMetrics
+from suraksha.web.responses import encode_image, frame_record, optional_parts
+from suraksha.web.schemas import ExportForm, ExportKind, FramesForm, MeasureForm, SegmentForm
+from suraksha.web.settings import RequestLimits
+from suraksha.web.uploads import http_errors, private_folder, store_upload
 from suraksha.web.workers import Deadline
 
-# refusals that are of the whole request, not of one of its images
-WHOLE = (503, 507)
-# any image, to see what a bundle can tell
+# errors that concern the whole request, not one of its files
+REQUEST_ERRORS = (503, 507)
+# an image to find out what a bundle returns
 BLANK = Image(np.zeros((8, 8), np.uint8))
 NOTICE = "Research use only. Not a medical device."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Service:
-    """A segmenter and what goes with it.
+    """The operations of one server.
 
     Args:
-        segment: Answers images.
-        limits: The bounds.
-        keeper: Keeps what is to be kept.
+        segment: The segmenter.
+        limits: Limits of requests.
+        archive: Stores results, if enabled.
         metrics: Where images are counted.
     """
 
     segment: Segmenter
-    limits: Limits
-    keeper: Archive
-    metrics: Metrics
+    limits: RequestLimits
+    archive: Archive
+    metrics: ServerMetrics
 
-    def answer(self, form: SegmentForm, deadline: Deadline) -> dict[str, Any]:
-        """Segment the files of a form; a failure among several is told in its place.
-
-        Raises:
-            Refused: The one file, or all of several, failed; or too many were sent.
-        """
-        self._check_counts(len(form.files), form.count)
-        results: list[dict[str, Any]] = []
-        failures: list[HttpError] = []
-        weight = 0
-        with private_folder() as folder:
-            for number, sent in enumerate(form.files, 1):
-                try:
-                    for record in self._records(sent, form, folder=folder, number=number):
-                        results.append(record)
-                        weight += sum(len(v) for v in record.values() if isinstance(v, str))
-                        self._check(weight, deadline)
-                except HttpError as refused:
-                    self.metrics.images.labels("refused").inc()
-                    if refused.status_code in WHOLE:
-                        raise
-                    failures.append(refused)
-                    error = body_of(refused.what, why=refused.why, fix=refused.fix)
-                    results.append({"image": f"image-{number}", **error})
-            if len(failures) == len(form.files):
-                raise failures[0]
-            answer = {**self.about(), "results": results}
-            with refusals_of(folder, "the result"):
-                kept = self.keeper.result(sorted(folder.iterdir()), answer)
-        return {**answer, "kept": kept}
-
-    @property
-    def explains(self) -> bool:
-        """Whether the bundle can tell where it looked."""
-        return bool(self.segment.explain(BLANK))
-
-    def about(self) -> dict[str, Any]:
-        """What stands at the head of every answer."""
+    def bundle_info(self) -> dict[str, Any]:
+        """The fields at the start of every response of ``/v1/segment``."""
         card = self.segment.card
         return {
             "notice": NOTICE,
@@ -93,65 +63,87 @@ class Service:
             "model_sha256": card.model_sha256,
         }
 
-    def _check_counts(self, files: int, frames: int) -> None:
-        for count, most, what in (
-            (files, self.limits.files, "files"),
-            (files * frames, self.limits.frames, "frames"),
-        ):
-            if count > most:
-                raise HttpError(
-                    413,
-                    f"too many {what}",
-                    f"{count} were sent or asked for, and this server takes {most} a request",
-                    "Send them in several requests",
-                )
+    def server_info(self) -> dict[str, Any]:
+        """The bundle, the limits and the features of the server."""
+        return {
+            **self.bundle_info(),
+            "intended_use": self.segment.card.intended_use,
+            "limits": asdict(self.limits),
+            "exports": list(EXPORT_FORMATS),
+            "keeps": self.archive.enabled,
+            "video": find_spec("cv2") is not None,
+            "attention": bool(self.segment.explain(BLANK)),
+        }
 
-    def _check(self, weight: int, deadline: Deadline) -> None:
-        """Whether there is time left, and room: an answer is as large as an upload at most."""
-        deadline.check()
-        if weight > self.limits.upload_bytes:
-            raise HttpError(
-                507,
-                "the answer is too large",
-                f"this server gives {self.limits.upload_mb} MiB a request",
-                "Ask for fewer frames or parts",
-            )
+    def segment_files(self, form: SegmentForm, deadline: Deadline) -> dict[str, Any]:
+        """Segment the files of a form. If some of several files fail, their errors are included.
 
-    def _records(
-        self, sent: UploadFile, form: SegmentForm, *, folder: Path, number: int
+        Raises:
+            HttpError: All files failed, there are too many, or the response is too large.
+        """
+        self._check_counts(len(form.files), form.count)
+        results: list[dict[str, Any]] = []
+        failures: list[HttpError] = []
+        size = 0
+        with private_folder() as folder:
+            for number, file in enumerate(form.files, 1):
+                try:
+                    for record in self._segment_file(file, form, folder=folder, number=number):
+                        results.append(record)
+                        size += sum(len(v) for v in record.values() if isinstance(v, str))
+                        self._check_response(size, deadline)
+                except HttpError as error:
+                    self.metrics.count_failure()
+                    if error.status_code in REQUEST_ERRORS:
+                        raise
+                    failures.append(error)
+                    detail = error_body(error.what, why=error.why, fix=error.fix)
+                    results.append({"image": f"image-{number}", **detail})
+            if len(failures) == len(form.files):
+                raise failures[0]
+            response = {**self.bundle_info(), "results": results}
+            with http_errors(folder, "the result"):
+                kept = self.archive.save_result(sorted(folder.iterdir()), response)
+        return {**response, "kept": kept}
+
+    def _segment_file(
+        self, file: UploadFile, form: SegmentForm, *, folder: Path, number: int
     ) -> Iterator[dict[str, Any]]:
         name = f"image-{number}"
-        with refusals_of(folder, name):
-            upload = store(sent, folder, number=number)
-            source = upload.open(form.spacing_mm, self.limits.pixels)
-            about = {"kind": upload.kind.name, "frames": source.frames, "fps": source.fps}
+        with http_errors(folder, name):
+            upload = store_upload(file, folder, number=number)
+            source = upload.open(spacing_mm=form.spacing_mm, max_pixels=self.limits.max_pixels)
+            info = {"kind": upload.file_type.kind, "frames": source.frames, "fps": source.fps}
             frame = form.frame
             for image in source.images(form.frame, form.count):
                 result = self.segment(image)
-                self.metrics.images.labels("answered").inc()
-                self.metrics.stages(dict(result.latency_ms))
-                record = {**record_of(result, name=name, frame=frame), **about}
-                yield {**record, **parts_of(result, form.parts, segment=self.segment)}
+                self.metrics.count_image(dict(result.latency_ms))
+                record = {**frame_record(result, name=name, frame=frame), **info}
+                yield {**record, **optional_parts(result, form.parts, segment=self.segment)}
                 frame += 1
             if frame == form.frame:
-                raise _no_frame(name, form.frame)
+                raise _no_such_frame(name, form.frame)
 
-    def frames(self, form: FramesForm, deadline: Deadline) -> dict[str, Any]:
-        """Frames of a file as images."""
+    def read_frames(self, form: FramesForm, deadline: Deadline) -> dict[str, Any]:
+        """Frames of a file as images.
+
+        Raises:
+            HttpError: The file cannot be read, has no such frame, or too many are requested.
+        """
         self._check_counts(1, form.count)
         shape: tuple[int, int] = (0, 0)
-        with private_folder() as folder, refusals_of(folder, "image-1"):
-            upload = store(form.file, folder, number=1)
-            source = upload.open(None, self.limits.pixels)
+        with private_folder() as folder, http_errors(folder, "image-1"):
+            upload = store_upload(form.file, folder, number=1)
+            source = upload.open(spacing_mm=None, max_pixels=self.limits.max_pixels)
             images = []
             for image in source.images(form.frame, form.count):
-                images.append(image_text(image))
+                images.append(encode_image(image))
                 shape = image.shape
-                self._check(sum(map(len, images)), deadline)
+                self._check_response(sum(map(len, images)), deadline)
             if not images:
-                raise _no_frame("image-1", form.frame)
+                raise _no_such_frame("image-1", form.frame)
             return {
-                "kind": upload.kind.name,
+                "kind": upload.file_type.kind,
                 "frames": source.frames,
                 "fps": source.fps,
                 "frame": form.frame,
@@ -160,69 +152,119 @@ class Service:
                 "images": images,
             }
 
-    def _image(self, sent: UploadFile, folder: Path, *, frame: int, mm: float | None) -> Image:
-        """One frame of a file, to be called inside `refusals_of`."""
-        source = store(sent, folder, number=1).open(mm, self.limits.pixels)
-        for image in source.images(frame, 1):
-            return image
-        raise _no_frame("image-1", frame)
-
     def measure(self, form: MeasureForm, deadline: Deadline) -> dict[str, Any]:
-        """Lesions of a drawing.
+        """Measure the lesions of an annotation.
 
         Raises:
-            Refused: There is no drawing, or nothing to measure it on, or one that cannot be used.
+            HttpError: There is no annotation, or no image or size, or one of them is invalid.
         """
-        drawing = Annotations.of(form)
-        if drawing is None:
-            raise HttpError(422, "no drawing was sent", "it is what is measured", "Send a mask")
-        with private_folder() as folder, refusals_of(folder, "the drawing"):
-            if form.file is not None:
-                image = self._image(form.file, folder, frame=form.frame, mm=form.spacing_mm)
-            else:
-                image = self._blank(form)
-            deadline.check()
-            told = measured(lesions_of(drawing.pixels(image.shape, folder), image))
-        spacing = image.spacing
-        told["spacing_mm"] = None if spacing is None else [spacing.row_mm, spacing.col_mm]
-        return {"shape": list(image.shape), **told}
-
-    def _blank(self, form: MeasureForm) -> Image:
-        if (
-            form.rows is None
-            or form.columns is None
-            or form.rows * form.columns > self.limits.pixels
-        ):
+        annotation = Annotation.from_form(form)
+        if annotation is None:
             raise HttpError(
                 422,
-                "nothing to measure the drawing on",
-                f"it needs an image, or rows and columns of at most {self.limits.pixels} pixels",
-                "Send a file, or rows and columns",
+                "no annotation was sent",
+                why="there is nothing to measure",
+                fix="Send a mask or polygons",
+            )
+        with private_folder() as folder, http_errors(folder, "the annotation"):
+            if form.file is not None:
+                image = self._read_image(form.file, folder, form)
+            else:
+                image = self._blank_image(form)
+            deadline.check()
+            lesions = measure_annotation(annotation.to_mask(image.shape, folder), image)
+        spacing = image.spacing
+        return {
+            "shape": list(image.shape),
+            "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.col_mm],
+            **lesion_records(lesions),
+        }
+
+    def export(self, kind: ExportKind, form: ExportForm, *, deadline: Deadline) -> bytes:
+        """The content of an exported file, of the network's result or of a person's annotation.
+
+        Raises:
+            HttpError: The image or the annotation is invalid, or cannot be exported in this format.
+        """
+        annotation = Annotation.from_form(form)
+        with private_folder() as folder, http_errors(folder, "image-1"):
+            image = self._read_image(form.file, folder, form)
+            if annotation is None:
+                result = self.segment(image)
+            else:
+                result = self._annotated(image, annotation, folder)
+            deadline.check()
+            frame = FrameResult(
+                result=result,
+                name="image-1",
+                frame=form.frame,
+                corrected=annotation is not None,
+            )
+            content = EXPORT_FORMATS[kind].encode(frame)
+            if form.kept is not None and kind == "correction":
+                self.archive.save_correction(form.kept, content, frame=form.frame)
+        return content
+
+    def _read_image(self, file: UploadFile, folder: Path, form: MeasureForm | ExportForm) -> Image:
+        """The frame of a file that a form asks for; to be called inside `http_errors`."""
+        upload = store_upload(file, folder, number=1)
+        source = upload.open(spacing_mm=form.spacing_mm, max_pixels=self.limits.max_pixels)
+        for image in source.images(form.frame, 1):
+            return image
+        raise _no_such_frame("image-1", form.frame)
+
+    def _blank_image(self, form: MeasureForm) -> Image:
+        limit = self.limits.max_pixels
+        if form.rows is None or form.columns is None or form.rows * form.columns > limit:
+            raise HttpError(
+                422,
+                "the annotation has no image",
+                why=f"an image, or rows and columns of at most {limit} pixels, is required",
+                fix="Send a file, or rows and columns",
             )
         spacing = None if form.spacing_mm is None else Spacing.square(form.spacing_mm)
         return Image(np.zeros((form.rows, form.columns), np.uint8), spacing)
 
-    def export(self, kind: str, form: ExportForm, *, deadline: Deadline) -> bytes:
-        """A file of the result, or of what a person made of it."""
-        drawing = Annotations.of(form)
-        with private_folder() as folder, refusals_of(folder, "image-1"):
-            image = self._image(form.file, folder, frame=form.frame, mm=form.spacing_mm)
-            result = self.segment(image) if drawing is None else self._drawn(image, drawing, folder)
-            deadline.check()
-            exported = Exported(result, "image-1", form.frame, drawing is not None)
-            content = EXPORTS[kind].content(exported)
-            if form.kept is not None and kind == "correction":
-                self.keeper.correction(form.kept, content, frame=form.frame)
-        return content
-
-    def _drawn(self, image: Image, drawing: Annotations, folder: Path) -> Result:
-        mask = drawing.pixels(image.shape, folder)
+    def _annotated(self, image: Image, annotation: Annotation, folder: Path) -> Result:
+        """A result that holds an annotation; the network is not run."""
+        mask = annotation.to_mask(image.shape, folder)
         empty = np.zeros(image.shape, bool)
-        bare = Result(
-            *(empty, empty.astype(np.float32), (), image, self.segment.card), {"total": 0.0}
+        result = Result(
+            mask=empty,
+            probability=empty.astype(np.float32),
+            lesions=(),
+            image=image,
+            card=self.segment.card,
+            latency_ms={"total": 0.0},
         )
-        return corrected(bare, mask)
+        return corrected_result(result, mask)
+
+    def _check_counts(self, files: int, frames: int) -> None:
+        for count, limit, what in (
+            (files, self.limits.max_files, "files"),
+            (files * frames, self.limits.max_frames, "frames"),
+        ):
+            if count > limit:
+                raise HttpError(
+                    413,
+                    f"too many {what}",
+                    why=f"the request has {count}; the limit of this server is {limit}",
+                    fix="Split it into several requests",
+                )
+
+    def _check_response(self, size: int, deadline: Deadline) -> None:
+        """Check the time limit and the size: a response may be as large as an upload."""
+        deadline.check()
+        if size > self.limits.max_upload_bytes:
+            raise HttpError(
+                507,
+                "the response is too large",
+                why=f"the limit of this server is {self.limits.max_upload_mb} MiB per response",
+                fix="Request fewer frames or parts",
+            )
 
 
-def _no_frame(name: str, frame: int) -> HttpError:
-    return HttpError(422, f"{name} has no frame {frame}", "it ends before", "Give a smaller frame")
+def _no_such_frame(name: str, frame: int) -> HttpError:
+    return HttpError(
+        422, f"{name} has no frame {frame}", why="it has fewer frames", fix="Use a smaller index"
+    )

@@ -1,8 +1,8 @@
-"""What a server may be asked, and how much of it."""
+"""Configuration of a server and the limits of its requests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from suraksha.errors import UsageError
@@ -12,67 +12,67 @@ MIN_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of one server. What is beyond them is refused before it is worked on.
+class RequestLimits:
+    """Limits of requests. Requests over a limit are rejected before they are processed.
 
     Args:
-        upload_mb: Greatest body of a request, in MiB.
-        pixels: Most pixels of one image or frame.
-        files: Most images of one request.
-        frames: Most frames that one request may ask for.
-        requests: Requests that are taken at once; others are asked to come again (429).
-        workers: Requests that are worked on at once; the others taken wait.
-        seconds: Longest time for sending a request, and again for answering it.
+        max_upload_mb: Maximum size of a request body, in MiB.
+        max_pixels: Maximum number of pixels of an image or frame.
+        max_files: Maximum number of files per request.
+        max_frames: Maximum number of frames per request.
+        max_requests: Maximum number of concurrent requests; others get 429.
+        workers: Number of requests that are processed at the same time; the others wait.
+        timeout_s: Maximum time for an upload, and again for its processing, in seconds.
 
     Raises:
-        UsageError: A bound below 1.
+        UsageError: A limit is below 1.
     """
 
-    upload_mb: int = 128
-    pixels: int = 16_000_000
-    files: int = 16
-    frames: int = 64
-    requests: int = 8
+    max_upload_mb: int = 128
+    max_pixels: int = 16_000_000
+    max_files: int = 16
+    max_frames: int = 64
+    max_requests: int = 8
     workers: int = 2
-    seconds: float = 60.0
+    timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name in ("upload_mb", "pixels", "files", "frames", "requests", "workers", "seconds"):
-            value = getattr(self, name)
+        for limit in fields(self):
+            value = getattr(self, limit.name)
             if not value >= 1:
                 raise UsageError(
-                    f"{name} = {value} cannot be used", "it is below 1", "Give 1 or more"
+                    f"{limit.name} = {value} is invalid", "the minimum is 1", "Increase it"
                 )
 
     @property
-    def upload_bytes(self) -> int:
-        """Greatest body of a request, in bytes."""
-        return self.upload_mb << 20
+    def max_upload_bytes(self) -> int:
+        """Maximum size of a request body, in bytes."""
+        return self.max_upload_mb << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a server is set up.
+    """Configuration of a server.
 
     Args:
-        limits: Its bounds.
-        token: What a caller must show; None where none is asked for.
-        hosts: Names under which it is called, besides those of the loopback.
-        keep: Folder in which images and results are kept; None to keep nothing.
+        limits: Limits of requests.
+        token: Access token that clients must send; None for no authentication.
+        allowed_hosts: Values of the Host header that are accepted besides those of the loopback.
+        keep: Folder in which images and results are stored; None to store nothing.
 
     Raises:
-        UsageError: A token that can be guessed.
+        UsageError: The token is too short or not ASCII.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: RequestLimits = field(default_factory=RequestLimits)
     token: str | None = field(default=None, repr=False)
-    hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     keep: Path | None = None
 
     def __post_init__(self) -> None:
         if self.token is not None and (len(self.token) < MIN_TOKEN or not self.token.isascii()):
             raise UsageError(
-                "the token cannot be used",
-                f"it must have {MIN_TOKEN} characters or more, of ASCII alone",
-                "Make one with: openssl rand -hex 24",
+                "the token is invalid",
+                f"it must have at least {MIN_TOKEN} ASCII characters",
+                "Create one with: openssl rand -hex 24",
             )

@@ -1,4 +1,4 @@
-"""The threads that decode and segment, with a time limit that a caller can rely on."""
+"""Worker threads that decode and segment, with a time limit for each request."""
 
 from __future__ import annotations
 
@@ -10,80 +10,81 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from suraksha.web.errors import HttpError
-from suraksha.web.settings import Limits
+from suraksha.web.settings import RequestLimits
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """Until when an answer is of use.
+    """The time limit of one request, counted from its creation.
 
     Args:
-        seconds: How long from now on.
+        seconds: The time limit.
     """
 
     seconds: float
     _start: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """To be called between two pieces of work.
+        """Raise if the time is over; called between two steps of the work.
 
         Raises:
-            Refused: The time is over.
+            HttpError: 503, the time limit was exceeded.
         """
         if time.monotonic() - self._start > self.seconds:
-            raise _too_long(self.seconds)
+            raise _timed_out(self.seconds)
 
 
-def _too_long(seconds: float) -> HttpError:
+def _timed_out(seconds: float) -> HttpError:
     return HttpError(
         503,
-        "the answer took too long",
-        f"it was not there after {seconds:.0f} s",
-        "Send fewer or smaller images, or try again later",
+        "the request timed out",
+        why=f"it was not finished after {seconds:.0f} s",
+        fix="Send fewer or smaller images, or try again later",
         retry_s=5,
     )
 
 
 class Workers:
-    """A few threads; a thread cannot be stopped, so one that is late is counted until it ends.
+    """A pool of threads. A thread cannot be stopped: one that is overdue counts until it ends.
 
     Args:
-        limits: How many, and for how long each may work.
+        limits: Number of threads and time limit.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self._limits = limits
         self._pool = ThreadPoolExecutor(limits.workers, thread_name_prefix="suraksha")
         self._late: set[Future[Any]] = set()
 
     @property
     def overdue(self) -> int:
-        """Threads that are busy with what nobody waits for any more."""
+        """Number of threads still busy with requests that timed out."""
         return len(self._late)
 
     @property
     def stuck(self) -> bool:
-        """Whether no thread is left for new work."""
+        """Whether every thread is overdue."""
         return self.overdue >= self._limits.workers
 
     async def run(self, job: Callable[[Deadline], T]) -> T:
-        """Do a job in a thread.
+        """Run a job in a thread and return its result.
 
         Raises:
-            Refused: It took too long; and what the job raises.
+            HttpError: 503, the time limit was exceeded; or whatever the job raises.
         """
-        future = self._pool.submit(job, Deadline(self._limits.seconds))
+        seconds = self._limits.timeout_s
+        future = self._pool.submit(job, Deadline(seconds))
         try:
-            async with asyncio.timeout(self._limits.seconds + 1):
+            async with asyncio.timeout(seconds + 1):
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             if not future.cancel() and not future.done():
                 self._late.add(future)
                 future.add_done_callback(self._late.discard)
-            raise _too_long(self._limits.seconds) from error
+            raise _timed_out(seconds) from error
 
     def close(self) -> None:
-        """Take no more work."""
+        """Stop accepting jobs and cancel those that have not started."""
         self._pool.shutdown(wait=False, cancel_futures=True)

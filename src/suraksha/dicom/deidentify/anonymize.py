@@ -1,4 +1,4 @@
-"""Copies of ultrasound files that name no patient: metadata by profile, pixels by region."""
+"""De-identified copies of ultrasound files: metadata by PS3.15, pixels by ultrasound region."""
 
 from __future__ import annotations
 
@@ -25,25 +25,39 @@ MAX_PIXEL_BYTES = 1 << 30
 METHOD = "Suraksha: PS3.15 Basic Application Level Confidentiality Profile"
 BASIC_PROFILE = ("113100", "Basic Application Confidentiality Profile")
 CLEAN_PIXELS = ("113101", "Clean Pixel Data Option")
-# how stored values become what is seen; the copy holds what is seen
-OF_DISPLAY = (
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction"),
-    *("VOILUTSequence", "ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType"),
-    *("PaletteColorLookupTableUID", "PixelPaddingValue", "PixelPaddingRangeLimit"),
-    *("SmallestImagePixelValue", "LargestImagePixelValue", "ICCProfile", "ColorSpace"),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelAspectRatio"),
+# elements that describe how stored values are displayed; the copy contains displayed values
+DISPLAY_ELEMENTS = (
+    "WindowCenter",
+    "WindowWidth",
+    "WindowCenterWidthExplanation",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "ModalityLUTSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "PaletteColorLookupTableUID",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "SmallestImagePixelValue",
+    "LargestImagePixelValue",
+    "ICCProfile",
+    "ColorSpace",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelAspectRatio",
 )
 PALETTE = "PaletteColorLookupTable"
 
 
 @dataclass(frozen=True, slots=True)
 class Anonymized:
-    """What became of a file.
+    """A de-identified copy.
 
     Args:
         path: The copy.
-        blanked: Whether its ultrasound regions leave something out, and that was made black.
-        frames: How many frames it has.
+        blanked: Whether there are pixels outside the ultrasound regions, which were set to black.
+        frames: Number of frames.
     """
 
     path: Path
@@ -52,44 +66,43 @@ class Anonymized:
 
 
 def anonymize(
-    source: Path, out: Path, *, names: Pseudonyms, whole_images: bool = False
+    source: Path, out: Path, *, pseudonyms: Pseudonyms, whole_images: bool = False
 ) -> Anonymized:
-    """Write a copy of an ultrasound file that names no patient.
+    """Write a de-identified copy of an ultrasound file.
 
-    UIDs and the patient's ID are replaced by others that follow from the secret, so that files of a
-    study still belong together. Pixels outside the two-dimensional ultrasound regions become black,
-    bounds inclusive; marks inside a region stay and must be looked for. Pixel data are decoded to
-    what a person sees and written native.
+    UIDs and the patient ID are replaced by pseudonyms that depend on the secret, so that files of a
+    study still belong together. Pixels outside the two-dimensional ultrasound regions (bounds
+    inclusive) are set to black. Text inside a region is not detected and must be checked by a
+    person. Pixel data are decoded to displayed values and written uncompressed.
 
     Args:
         source: The file.
-        out: Folder of the copy, which is named by its new SOP Instance UID.
-        names: What stands for UIDs and for the patient.
-        whole_images: Copy an image without usable regions, or whose regions leave nothing out,
-            as a whole; BurnedInAnnotation is then YES, as nobody has looked.
+        out: Folder of the copy, whose name is its new SOP Instance UID.
+        pseudonyms: The replacements of UIDs and patient IDs.
+        whole_images: Copy an image completely that has no usable regions, or whose regions cover
+            all of it. BurnedInAnnotation is then YES, as its pixels were not checked.
 
     Raises:
-        InputError: A file that cannot be used, one without regions, or one whose regions leave
-            nothing out.
-        OSError: A place that cannot be written.
+        InputError: The file cannot be used, it has no regions, or its regions cover all of it.
+        OSError: The copy cannot be written.
     """
     file = DicomFile(source)
     pixels, blanked = _pixels(file, whole_images)
     header, content = Dataset(), BytesIO()
     try:
-        # pydicom's warnings quote values
+        # pydicom's warnings quote values of the header
         with warnings.catch_warnings(action="ignore"):
             for element in file.header:
                 header.add(copy.deepcopy(element))
-            apply_profile(header, names)
-            _tell(header, blanked)
-            _put(header, pixels)
+            apply_profile(header, pseudonyms)
+            _add_method(header, blanked)
+            _set_pixels(header, pixels)
             header.save_as(content, enforce_file_format=True)
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise InputError(
-            f"{source} cannot be anonymized",
-            f"its header is damaged ({type(error).__name__})",
-            "Export the image again",
+            f"cannot anonymize {source}",
+            f"invalid header element ({type(error).__name__})",
+            "Export the image again from the scanner or archive",
         ) from error
     path = out / f"{header.SOPInstanceUID}.dcm"
     write_bytes(path, content.getvalue())
@@ -97,39 +110,39 @@ def anonymize(
 
 
 def _pixels(file: DicomFile, whole_images: bool) -> tuple[list[NDArray[Any]], bool]:
-    """All frames, black outside their regions; and whether there was an outside in all of them."""
+    """All frames, black outside their regions; and whether each has pixels outside."""
     frames, size, blanked = [], 0, True
     for image in file:
         if not _has_outside(image):
             blanked = False
             if not whole_images:
-                known = "regions cover all of it" if image.regions else "region is not told"
+                why = "regions cover all of it" if image.regions else "regions are unknown"
                 raise InputError(
-                    f"{file.path} is not anonymized",
-                    f"its ultrasound {known}, so text in its pixels cannot be cut away",
-                    "Look at it, and give --whole-images if nothing in it names a patient",
+                    f"cannot anonymize {file.path}",
+                    f"its ultrasound {why}, so text burned into its pixels cannot be removed",
+                    "Check the image, and give --whole-images if it shows no patient data",
                 )
-        frames.append(_inside(image))
+        frames.append(_blanked(image))
         size += frames[-1].nbytes
         if size > MAX_PIXEL_BYTES:
             raise InputError(
-                f"{file.path} is not anonymized",
-                f"its pixels need more than {MAX_PIXEL_BYTES >> 30} GiB",
-                "Cut the clip into shorter ones",
+                f"cannot anonymize {file.path}",
+                f"its decoded pixels need more than {MAX_PIXEL_BYTES >> 30} GiB",
+                "Split the clip into shorter ones",
             )
     return frames, blanked
 
 
 def _has_outside(image: Image) -> bool:
-    """Whether there are regions, and pixels outside of them."""
+    """Whether there are regions, and pixels outside them."""
     inside = np.zeros(image.shape, bool)
     for region in image.regions:
         inside[region.slices] = True
     return bool(image.regions) and not bool(inside.all())
 
 
-def _inside(image: Image) -> NDArray[Any]:
-    """The pixels, black outside of the regions where there are any."""
+def _blanked(image: Image) -> NDArray[Any]:
+    """The pixels, black outside the regions if there are any."""
     if not image.regions:
         return image.pixels
     kept = np.zeros_like(image.pixels)
@@ -138,8 +151,8 @@ def _inside(image: Image) -> NDArray[Any]:
     return kept
 
 
-def _tell(header: Dataset, blanked: bool) -> None:
-    """Say in the header what was done."""
+def _add_method(header: Dataset, blanked: bool) -> None:
+    """Describe the de-identification in the header."""
     header.PatientIdentityRemoved = "YES"
     header.BurnedInAnnotation = "NO" if blanked else "YES"
     header.LongitudinalTemporalInformationModified = "REMOVED"
@@ -155,10 +168,10 @@ def _coded(codes: tuple[tuple[str, str], ...]) -> Iterator[Dataset]:
         yield item
 
 
-def _put(header: Dataset, frames: list[NDArray[Any]]) -> None:
-    """Put native pixels, and what describes them, into a header."""
+def _set_pixels(header: Dataset, frames: list[NDArray[Any]]) -> None:
+    """Set uncompressed pixels, and the elements that describe them."""
     for element in list(header):
-        if element.keyword in OF_DISPLAY or PALETTE in element.keyword:
+        if element.keyword in DISPLAY_ELEMENTS or PALETTE in element.keyword:
             del header[element.tag]
     first = frames[0]
     colour = first.ndim == 3

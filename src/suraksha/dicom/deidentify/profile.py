@@ -1,9 +1,9 @@
 """The Basic Application Level Confidentiality Profile (PS3.15 E.1) for ultrasound images.
 
-What is done with each attribute stands in ``ps315.csv``. Where the table leaves a choice, the
-attribute is removed if ultrasound objects can be without it, and emptied else. Beyond the table,
-what it does not know is removed: private and unknown attributes, curves and overlays, names of
-persons, dates and times.
+The action for each attribute is in ``ps315.csv``. Where the standard leaves a choice, the attribute
+is removed if ultrasound objects do not need it, and emptied otherwise. Attributes that are not in
+the table are removed if they are private or unknown, curves, overlays, dates or times; names of
+persons are emptied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydicom.datadict import dictionary_has_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-# X remove, Z empty, D dummy, U another UID, U* keep the sequence, with other UIDs in it
+# X remove, Z empty, D dummy value, U replace the UID, U* keep the sequence and replace its UIDs
 CHOICES = {"X/Z": "Z", "X/D": "X", "X/Z/D": "X", "Z/D": "Z", "X/Z/U*": "U*"}
 STANDARD_UIDS = "1.2.840.10008."
 CURVES, OVERLAYS = range(0x5000, 0x5100), range(0x6000, 0x6100)
@@ -34,20 +34,20 @@ MAX_NESTING = 32
 
 @dataclass(frozen=True, slots=True)
 class Pseudonyms:
-    """Names that stand for others: the same ones always for the same secret.
+    """Replacements of UIDs and patient IDs; the same secret gives the same ones.
 
     Args:
-        secret: Whoever knows it can tell which UID became which; keep it or throw it away.
+        secret: Allows to link originals and pseudonyms; keep it confidential or delete it.
     """
 
     secret: bytes
 
     def uid(self, uid: str) -> str:
-        """A UID below 2.25 in place of another one."""
+        """The pseudonym of a UID, in the arc 2.25."""
         return f"2.25.{UUID(bytes=self._digest('uid', uid)[:16], version=5).int}"
 
     def patient(self, patient_id: str) -> str:
-        """A name in place of a patient's ID; empty for none."""
+        """The pseudonym of a patient ID; empty for an empty one."""
         if not patient_id.strip():
             return ""
         return f"ANON-{b32encode(self._digest('patient', patient_id.strip())[:10]).decode()}"
@@ -58,7 +58,7 @@ class Pseudonyms:
 
 @cache
 def actions() -> dict[int, str]:
-    """What is done with each attribute of the table, by tag."""
+    """The action for each attribute of the table, by tag."""
     lines = (
         files("suraksha.dicom.deidentify")
         .joinpath("ps315.csv")
@@ -69,26 +69,26 @@ def actions() -> dict[int, str]:
     return {int(tag, 16): CHOICES.get(action, action) for tag, action, _ in rows}
 
 
-def apply_profile(dataset: Dataset, names: Pseudonyms, *, level: int = 0) -> None:
-    """Change a dataset so that it names nobody; nested ones too.
+def apply_profile(dataset: Dataset, pseudonyms: Pseudonyms, *, level: int = 0) -> None:
+    """De-identify a dataset and its nested datasets in place.
 
     Args:
-        dataset: Changed in place.
-        names: What stands for UIDs and for the patient.
-        level: How deep it lies in others.
+        dataset: The dataset.
+        pseudonyms: The replacements of UIDs and patient IDs.
+        level: Nesting level of the dataset.
 
     Raises:
-        ValueError: Sequences nested too deep.
+        ValueError: Sequences are nested too deep.
     """
     if level > MAX_NESTING:
-        raise ValueError("it is nested too deep")
-    patient = names.patient(str(dataset.get("PatientID") or ""))
+        raise ValueError("sequences are nested too deep")
+    patient = pseudonyms.patient(str(dataset.get("PatientID") or ""))
     for tag in list(dataset.keys()):
         action = _action(dataset[tag])
         if action == "X":
             del dataset[tag]
         else:
-            _change(dataset[tag], action, names=names, level=level)
+            _change(dataset[tag], action, pseudonyms=pseudonyms, level=level)
     for name in PATIENT:
         if name in dataset:
             setattr(dataset, name, patient)
@@ -99,9 +99,9 @@ def _action(element: DataElement) -> str:
     unknown = tag.is_private or not dictionary_has_tag(tag)
     if unknown or tag.group in CURVES or tag.group in OVERLAYS:
         return "X"
-    told = actions().get(int(tag))
-    if told is not None:
-        return told
+    action = actions().get(int(tag))
+    if action is not None:
+        return action
     if element.VR == "PN":
         return "Z"
     if element.VR in TIMES or (element.VR in UNKNOWN and element.keyword not in LARGE_DATA):
@@ -109,22 +109,23 @@ def _action(element: DataElement) -> str:
     return "U" if element.VR == "UI" else "keep"
 
 
-def _change(element: DataElement, action: str, *, names: Pseudonyms, level: int) -> None:
+def _change(element: DataElement, action: str, *, pseudonyms: Pseudonyms, level: int) -> None:
     if action == "Z":
         element.value = [] if element.VR == "SQ" else None
     elif element.VR == "SQ":
         for item in element.value:
-            apply_profile(item, names, level=level + 1)
+            apply_profile(item, pseudonyms, level=level + 1)
     elif element.VR == "UI":
-        element.value = _other_uids(element.value, names)
+        element.value = _replaced_uids(element.value, pseudonyms)
     elif action == "D":
         element.value = DUMMIES.get(element.VR, "ANONYMIZED")
 
 
-def _other_uids(value: object, names: Pseudonyms) -> object:
-    """The same kind of value with other UIDs; those of the standard itself stay."""
+def _replaced_uids(value: object, pseudonyms: Pseudonyms) -> object:
+    """The value, one UID or several, with pseudonyms; UIDs of the standard are kept."""
     if isinstance(value, str):
-        return value if value.startswith(STANDARD_UIDS) or not value else names.uid(value)
+        is_kept = value.startswith(STANDARD_UIDS) or not value
+        return value if is_kept else pseudonyms.uid(value)
     if value is None:
         return None
-    return [_other_uids(each, names) for each in cast(Iterable[object], value)]
+    return [_replaced_uids(each, pseudonyms) for each in cast(Iterable[object], value)]

@@ -1,1 +1,1 @@
-"""DICOM and DICOMweb services: storage SCP and SCU, queue and worker."""
+"""DICOM and DICOMweb services: storage SCP, SCU, polling, queue and worker."""

@@ -1,4 +1,4 @@
-"""Storage commitment (PS3.4 J): ask a peer to promise that it keeps what it was sent."""
+"""Storage commitment (PS3.4 J): a peer confirms that it has safely stored what it was sent."""
 
 from __future__ import annotations
 
@@ -10,82 +10,81 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom.association import Association
 from pynetdicom.events import Event
-from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from suraksha.dicom.network.peer import Reference
+from suraksha.dicom.network.peer import (
+    STORAGE_COMMITMENT,
+    STORAGE_COMMITMENT_INSTANCE,
+    Reference,
+)
 
-REQUEST, SUCCESS, NO_SUCH_OBJECT = 1, 0x0000, 0x0112
+REQUEST_ACTION, SUCCESS, NO_SUCH_OBJECT = 1, 0x0000, 0x0112
 
 
 class Commitments:
-    """Requests that were made and the reports that answer them.
+    """Open storage commitment requests, and the reports that answer them.
 
-    A report may come on the association that asked or on one that the peer opens to the node. Only
-    reports on requests of ours that are still waited for are heard; their UIDs cannot be guessed.
+    A report arrives on the association of the request or on one that the peer opens to our SCP.
+    Only reports on our own open requests are accepted; their UIDs cannot be guessed.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[str] | None] = {}
-        self._news = threading.Condition()
+        self._open: dict[str, set[str] | None] = {}
+        self._reported = threading.Condition()
 
     def handle(self, event: Event) -> tuple[int, None]:
         """Answer an N-EVENT-REPORT."""
         report = event.event_information
-        name = str(report.get("TransactionUID", ""))
-        kept = {
-            str(x.get("ReferencedSOPInstanceUID")) for x in report.get("ReferencedSOPSequence", [])
-        }
-        kept -= {
-            str(x.get("ReferencedSOPInstanceUID")) for x in report.get("FailedSOPSequence", [])
-        }
-        with self._news:
-            if name not in self._waiting:
+        transaction = str(report.get("TransactionUID", ""))
+        committed = _instances(report, "ReferencedSOPSequence")
+        committed -= _instances(report, "FailedSOPSequence")
+        with self._reported:
+            if transaction not in self._open:
                 return NO_SUCH_OBJECT, None
-            self._waiting[name] = kept
-            self._news.notify_all()
+            self._open[transaction] = committed
+            self._reported.notify_all()
         return SUCCESS, None
 
-    def ask(
-        self,
-        association: Association,
-        objects: Sequence[Reference],
-        *,
-        wait_s: float,
+    def request(
+        self, association: Association, objects: Sequence[Reference], *, timeout_s: float
     ) -> set[str] | None:
-        """Ask the peer of an association for its promise, and wait for its report.
+        """Request storage commitment and wait for the report.
 
         Args:
-            association: An established association that took the storage commitment context.
-            objects: What it was sent.
-            wait_s: How long to wait for the report.
+            association: An established association with a storage commitment context.
+            objects: The objects that were sent.
+            timeout_s: Seconds to wait for the report.
 
         Returns:
-            SOP Instance UIDs that it promises to keep; None where it does not answer in time or
-            does not take the request.
+            The SOP Instance UIDs that the peer commits to store; None if it rejects the request or
+            does not report in time.
         """
         request = _request(objects)
-        name = str(request.TransactionUID)
-        with self._news:
-            self._waiting[name] = None
+        transaction = str(request.TransactionUID)
+        with self._reported:
+            self._open[transaction] = None
         try:
             status, _ = association.send_n_action(
-                request, REQUEST, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+                request, REQUEST_ACTION, STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE
             )
             if status.get("Status") != SUCCESS:
                 return None
-            return self._wait(name, time.monotonic() + wait_s)
+            return self._wait(transaction, time.monotonic() + timeout_s)
         finally:
-            with self._news:
-                self._waiting.pop(name, None)
+            with self._reported:
+                self._open.pop(transaction, None)
 
-    def _wait(self, name: str, end: float) -> set[str] | None:
-        with self._news:
-            while (found := self._waiting[name]) is None:
-                left = end - time.monotonic()
-                if left <= 0:
+    def _wait(self, transaction: str, deadline: float) -> set[str] | None:
+        with self._reported:
+            while (committed := self._open[transaction]) is None:
+                remaining_s = deadline - time.monotonic()
+                if remaining_s <= 0:
                     return None
-                self._news.wait(left)
-            return found
+                self._reported.wait(remaining_s)
+            return committed
+
+
+def _instances(report: Dataset, sequence: str) -> set[str]:
+    return {str(item.get("ReferencedSOPInstanceUID")) for item in report.get(sequence, [])}
 
 
 def _request(objects: Sequence[Reference]) -> Dataset:

@@ -1,10 +1,11 @@
-"""An archive that speaks DICOMweb: QIDO-RS to look, WADO-RS to fetch, STOW-RS to store."""
+"""A DICOMweb server: search by QIDO-RS, retrieve by WADO-RS, store by STOW-RS."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,227 +15,284 @@ from dicomweb_client.session_utils import create_session
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from suraksha.dicom.network.multipart import save_part
-from suraksha.dicom.network.peer import NotNowError, PeerError, Reference
-from suraksha.dicom.network.scp import is_loopback
+from suraksha.dicom.network.peer import PeerError, Reference, TemporaryError, is_loopback
 from suraksha.errors import InputError, UsageError
 from suraksha.io.dicom_guard import SOP_CLASSES
 
-FETCH = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-PAGE = 200
+ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+PAGE_SIZE = 200
+CHUNK_BYTES, MAX_PART_HEADER = 1 << 16, 1 << 14
+# status codes for one object: permanent errors, not found yet, and errors of the server
+PERMANENT, NOT_FOUND, SERVER_ERROR = (400, 406, 409, 410, 415), 404, 500
+SERIES_FIELDS = ("StudyInstanceUID", "SeriesInstanceUID", "NumberOfSeriesRelatedInstances")
+INSTANCE_FIELDS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+FAILED = "the request to the DICOMweb server failed"
+# a search of dicomweb_client: DICOM JSON, which is `Any` until pydicom reads it
 Search = Callable[..., list[dict[str, Any]]]
-# of one object: no use to ask again; not there yet; and from here on the archive's own trouble
-REFUSED, ABSENT, TROUBLE = (400, 406, 409, 410, 415), 404, 500
-SERIES = ("StudyInstanceUID", "SeriesInstanceUID", "NumberOfSeriesRelatedInstances")
-INSTANCE = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
 class WebOptions:
-    """How to reach an archive.
+    """Options for a DICOMweb server.
 
     Args:
-        user: Name for basic authentication.
+        user: User name for basic authentication.
         password: Its password.
-        token: Bearer token, in place of a name.
-        authority: PEM of the CAs that its certificate must come from; the system's where not given.
-        certificate: PEM with our own certificate and key.
-        unencrypted: Whether http may be used beyond this computer.
-        timeout_s: Seconds to wait for any answer.
-        object_bytes: Length of an image above which it is not fetched.
+        token: Bearer token, instead of user and password.
+        ca: PEM of the CAs that must have signed the server's certificate; default: the system's.
+        client_certificate: PEM with our own certificate and key.
+        allow_http: Allow plain HTTP to other computers.
+        timeout_s: Timeout of connections and answers, in seconds.
+        max_object_bytes: Larger images are not retrieved.
     """
 
     user: str = ""
     password: str = ""
     token: str = ""
-    authority: Path | None = None
-    certificate: Path | None = None
-    unencrypted: bool = False
+    ca: Path | None = None
+    client_certificate: Path | None = None
+    allow_http: bool = False
     timeout_s: float = 30.0
-    object_bytes: int = 256 << 20
+    max_object_bytes: int = 256 << 20
 
 
 class WebArchive:
-    """A DICOMweb service.
+    """A DICOMweb server, as a source of images and a destination of results.
 
     Args:
-        url: Where it is, for example ``http://127.0.0.1:8042/dicom-web``.
-        options: How to reach it.
+        url: Base URL, for example ``http://127.0.0.1:8042/dicom-web``.
+        options: Options.
 
     Raises:
-        UsageError: A URL that is no http(s), holds a password, or would send patient data openly
-            over a network.
+        UsageError: The URL is not http(s), contains a password, or would send patient data
+            unencrypted over a network.
     """
 
     def __init__(self, url: str, options: WebOptions) -> None:
-        self.url, self.options = _checked(url, options), options
-        self._session: Any = create_session()
-        self._session.trust_env = False  # no proxy or password that the environment holds
+        self.url, self.options = _checked_url(url, options), options
+        self._session = create_session()
+        self._session.trust_env = False  # no proxy or password from the environment
         if options.user:
             self._session.auth = (options.user, options.password)
         if options.token:
             self._session.headers["Authorization"] = f"Bearer {options.token}"
-        if options.authority is not None:
-            self._session.verify = str(options.authority)
-        if options.certificate is not None:
-            self._session.cert = str(options.certificate)
+        if options.ca is not None:
+            self._session.verify = str(options.ca)
+        if options.client_certificate is not None:
+            self._session.cert = str(options.client_certificate)
         self._client = DICOMwebClient(self.url, self._session, timeout=options.timeout_s)
         self._client.set_http_retry_params(retry=False)
         logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL)
 
     def series(self, study_dates: str = "") -> Iterator[tuple[str, str, int]]:
-        """All ultrasound series: (study, series, number of instances or -1).
+        """All ultrasound series: (study UID, series UID, number of instances or -1).
 
         Args:
             study_dates: A DICOM date range, such as ``20260101-``; empty for all.
 
         Raises:
-            PeerError: The archive cannot be used.
+            PeerError: The request failed.
         """
         filters = {"Modality": "US"} | ({"StudyDate": study_dates} if study_dates else {})
-        for found in self._pages(self._client.search_for_series, SERIES, search_filters=filters):
+        search = self._client.search_for_series
+        for found in self._pages(search, SERIES_FIELDS, search_filters=filters):
             count = found.get("NumberOfSeriesRelatedInstances")
-            known = -1 if count in (None, "") else int(count)
-            yield str(found.StudyInstanceUID), str(found.SeriesInstanceUID), known
+            number = -1 if count in (None, "") else int(count)
+            yield str(found.StudyInstanceUID), str(found.SeriesInstanceUID), number
 
     def images(self, study: str, series: str) -> Iterator[Reference]:
-        """The instances of a series that are of a kind which is segmented.
+        """The instances of a series whose SOP class is accepted.
 
         Raises:
-            PeerError: The archive cannot be used.
+            PeerError: The request failed.
         """
         search = self._client.search_for_instances
         for found in self._pages(
-            search, INSTANCE, study_instance_uid=study, series_instance_uid=series
+            search, INSTANCE_FIELDS, study_instance_uid=study, series_instance_uid=series
         ):
-            if str(found.get("SOPClassUID", "")) in SOP_CLASSES:
-                yield Reference(*(str(found.SOPClassUID), str(found.SOPInstanceUID), series, study))
+            sop_class = str(found.get("SOPClassUID", ""))
+            if sop_class in SOP_CLASSES:
+                yield Reference(
+                    sop_class=sop_class,
+                    instance=str(found.SOPInstanceUID),
+                    series=series,
+                    study=study,
+                )
 
-    def fetch(self, wanted: Reference, path: Path) -> None:
-        """Fetch an image as it is stored.
+    def retrieve(self, wanted: Reference, path: Path) -> None:
+        """Retrieve an image in the transfer syntax it is stored in.
 
         Raises:
-            InputError: It is longer than the options allow, or the archive does not give it.
-            NotNowError: The archive fails over this image.
-            PeerError: The archive cannot be used.
+            InputError: The image is too large, or the server refuses it.
+            TemporaryError: The server fails for this image.
+            PeerError: The request failed.
         """
         parts = ("studies", wanted.study, "series", wanted.series, "instances", wanted.instance)
         try:
             answer = self._session.get(
                 "/".join((self.url, *parts)),
-                headers={"Accept": FETCH},
+                headers={"Accept": ACCEPT},
                 timeout=self.options.timeout_s,
                 stream=True,
             )
             with answer:
-                if answer.status_code in REFUSED:
-                    raise InputError(
-                        "an image cannot be fetched",
-                        f"the archive answers {answer.status_code}",
-                        "Look at the archive's log",
+                if answer.status_code in PERMANENT:
+                    raise _cannot_retrieve(f"the server answered {answer.status_code}")
+                if answer.status_code == NOT_FOUND or answer.status_code >= SERVER_ERROR:
+                    raise TemporaryError(
+                        f"the server answered {answer.status_code} for an image", what=FAILED
                     )
-                if answer.status_code == ABSENT or answer.status_code >= TROUBLE:
-                    raise NotNowError(f"it answers {answer.status_code} for an image")
                 answer.raise_for_status()
-                kind = str(answer.headers.get("Content-Type", ""))
-                chunks = answer.iter_content(1 << 16)
-                save_part(chunks, kind, path=path, limit=self.options.object_bytes)
+                content_type = str(answer.headers.get("Content-Type", ""))
+                chunks = answer.iter_content(CHUNK_BYTES)
+                save_part(chunks, content_type, path=path, limit=self.options.max_object_bytes)
         except OSError as error:
-            raise _away(error) from error
+            raise _failed(error) from error
 
     def send(self, paths: Sequence[Path]) -> dict[Path, str]:
-        """Store files; what went wrong with each, empty where nothing did.
+        """Store files; see `suraksha.dicom.network.peer.Destination.send`.
 
         Raises:
-            PeerError: The archive cannot be used.
+            PeerError: The request failed.
         """
         return {path: self._store(path) for path in paths}
 
     def confirm(self, objects: Sequence[Reference]) -> set[str]:
-        """Which of these the archive holds, by SOP Instance UID.
+        """The SOP Instance UIDs of those objects that the server has stored.
 
         Raises:
-            PeerError: The archive cannot be used.
+            PeerError: The request failed.
         """
-        there = set()
+        stored = set()
         for each in objects:
-            found = self._ask(
+            found = self._search(
                 self._client.search_for_instances,
                 study_instance_uid=each.study,
                 series_instance_uid=each.series,
                 search_filters={"SOPInstanceUID": each.instance},
             )
             if any(Dataset.from_json(x).get("SOPInstanceUID") == each.instance for x in found):
-                there.add(each.instance)
-        return there
+                stored.add(each.instance)
+        return stored
 
     def _store(self, path: Path) -> str:
         try:
             answer = self._client.store_instances([dcmread(path)])
         except OSError as error:
             status = _status(error)
-            if status in REFUSED:
-                return f"the archive answered {status}"
-            raise _away(error) from error
+            if status in PERMANENT:
+                return f"the server answered {status}"
+            raise _failed(error) from error
         failed = answer.get("FailedSOPSequence") or []
         reasons = [int(item.get("FailureReason") or 0) for item in failed]
-        return f"the archive answered 0x{reasons[0]:04X}" if reasons else ""
+        return f"the server answered 0x{reasons[0]:04X}" if reasons else ""
 
     def _pages(
-        self,
-        search: Search,
-        fields: Sequence[str],
-        **arguments: object,
+        self, search: Search, fields: Sequence[str], **arguments: object
     ) -> Iterator[Dataset]:
-        """All that a search finds, a page at a time; an archive that repeats itself is left."""
-        seen: set[str] = set()
+        """All results of a search, page by page; ends if a server repeats the same page."""
+        known: set[str] = set()
         while True:
             found = [
                 Dataset.from_json(item)
-                for item in self._ask(
-                    search, fields=list(fields), limit=PAGE, offset=len(seen), **arguments
+                for item in self._search(
+                    search, fields=list(fields), limit=PAGE_SIZE, offset=len(known), **arguments
                 )
             ]
-            new = {_key(item): item for item in found if _key(item) not in seen}
+            new = {_key(item): item for item in found if _key(item) not in known}
             yield from new.values()
-            seen |= new.keys()
-            if len(found) < PAGE or not new:
+            known |= new.keys()
+            if len(found) < PAGE_SIZE or not new:
                 return
 
-    def _ask(self, search: Search, **arguments: object) -> list[dict[str, Any]]:
+    def _search(self, search: Search, **arguments: object) -> list[dict[str, Any]]:
         try:
-            found = search(**arguments)
-        except (OSError, ValueError) as error:  # also what is no JSON
-            raise _away(error) from error
-        return found
+            return search(**arguments)
+        except (OSError, ValueError) as error:  # ValueError: the answer is not JSON
+            raise _failed(error) from error
+
+
+def save_part(chunks: Iterable[bytes], content_type: str, *, path: Path, limit: int) -> None:
+    """Write the first part of a multipart/related answer to a file, without keeping it in memory.
+
+    Args:
+        chunks: The answer as it is received.
+        content_type: Its Content-Type header, which names the boundary.
+        path: The file.
+        limit: Maximum size in bytes.
+
+    Raises:
+        InputError: The answer is not multipart, is incomplete or too large.
+    """
+    boundary = _boundary(content_type)
+    if boundary is None:
+        raise _cannot_retrieve("the answer is not multipart")
+    end, tail, started = b"\r\n--" + boundary, b"\r\n", False
+    written = 0
+    with path.open("wb") as file:
+        for chunk in chunks:
+            tail += chunk
+            if not started:
+                head = tail.find(end)
+                body = tail.find(b"\r\n\r\n", max(head, 0))
+                if head < 0 or body < 0:
+                    if len(tail) > MAX_PART_HEADER:
+                        raise _cannot_retrieve("the answer contains no part")
+                    continue
+                tail, started = tail[body + 4 :], True
+            stop = tail.find(end)
+            ready = tail[:stop] if stop >= 0 else tail[: max(0, len(tail) - len(end))]
+            written += len(ready)
+            if written > limit:
+                raise _cannot_retrieve(f"it is larger than {limit >> 20} MiB")
+            file.write(ready)
+            if stop >= 0:
+                return
+            tail = tail[len(ready) :]
+    raise _cannot_retrieve("the answer is incomplete")
+
+
+def _boundary(content_type: str) -> bytes | None:
+    message = Message()
+    message["Content-Type"] = content_type
+    found = message.get_boundary()
+    if message.get_content_maintype() != "multipart" or not found:
+        return None
+    return found.encode("latin-1", "replace")
+
+
+def _cannot_retrieve(why: str) -> InputError:
+    return InputError("cannot retrieve an image", why, "Check the log of the DICOMweb server")
 
 
 def _key(item: Dataset) -> str:
     return str(item.get("SOPInstanceUID") or item.get("SeriesInstanceUID"))
 
 
-def _checked(url: str, options: WebOptions) -> str:
+def _checked_url(url: str, options: WebOptions) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
         raise UsageError(
-            "the URL of the archive cannot be used",
-            "it is no http:// or https:// URL, or it holds a name or password",
+            "invalid URL of the DICOMweb server",
+            "it is not an http:// or https:// URL, or it contains a user name or password",
             "Give for example http://127.0.0.1:8042/dicom-web, and --user",
         )
-    if parts.scheme == "http" and not is_loopback(parts.hostname) and not options.unencrypted:
+    if parts.scheme == "http" and not is_loopback(parts.hostname) and not options.allow_http:
         raise UsageError(
-            "the archive is not asked over http",
-            "images of patients would go over the network unencrypted",
-            "Give an https URL, or --unencrypted where the network is safe by other means",
+            "refusing plain HTTP to a non-local DICOMweb server",
+            "PHI would be sent unencrypted",
+            "Give an https URL, or --unencrypted if the network is protected by other means",
         )
     return url.rstrip("/")
 
 
 def _status(error: Exception) -> int | None:
-    return getattr(getattr(error, "response", None), "status_code", None)
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
 
 
-def _away(error: Exception) -> PeerError:
-    """The kind of failure alone: an exception's text may hold URLs."""
+def _failed(error: Exception) -> PeerError:
+    """The status or type of an error only: its text may contain URLs."""
     status = _status(error)
-    return PeerError(f"the archive answers {status}" if status else f"{type(error).__name__}")
+    why = f"the server answered {status}" if status else type(error).__name__
+    return PeerError(why, what=FAILED)

@@ -1,37 +1,58 @@
-"""The other end: who it is, and what a place that takes results must be able to do."""
+"""Remote AEs: addresses, references to objects, and the interface of a destination of results."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from suraksha.errors import InputError, SurakshaError, UsageError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# makes the datasets to send of an image's file
-ObjectWriter = Callable[[Path], Sequence[Any]]
+# makes the datasets to send from the file of an image
+ObjectWriter = Callable[[Path], "Sequence[Dataset]"]
+# how to make sure that a peer has stored an object; the first is the default
+CONFIRMATION_METHODS = ("auto", "commitment", "query", "none")
+VERIFICATION = "1.2.840.10008.1.1"
+STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
+STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
+IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+MAX_TITLE_LENGTH = 16
 ADDRESS = re.compile(r"(?P<title>[^@\\]{1,16})@(?P<host>\[[0-9a-fA-F:.]+\]|[^@:\s]+):(?P<port>\d+)")
 
 
 class PeerError(SurakshaError):
-    """The other end is not there, or ended the talk early; worth another try later."""
+    """A remote AE or DICOMweb server is unreachable or failed; the request can be repeated later.
+
+    Args:
+        why: The reason, without patient data.
+        what: What failed.
+    """
+
+    def __init__(self, why: str, *, what: str = "the request to the remote AE failed") -> None:
+        super().__init__(what, why, "Check that it is running, and try again")
+
+
+class UnreachableError(PeerError):
+    """No association can be opened to the remote AE."""
 
     def __init__(self, why: str) -> None:
-        super().__init__("the peer cannot be used", why, "Look whether it runs, and try again")
+        super().__init__(why, what="remote AE unreachable")
 
 
-class NotNowError(PeerError):
-    """The other end does not give this one object now, though it answers."""
+class TemporaryError(PeerError):
+    """The peer answers, but cannot deliver this one object at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A DICOM application on the network.
+    """A DICOM application entity on the network.
 
     Args:
         title: Its AE title.
@@ -39,7 +60,7 @@ class Peer:
         port: TCP port.
 
     Raises:
-        UsageError: A title or port that cannot be.
+        UsageError: An invalid title or port.
     """
 
     title: str
@@ -50,7 +71,9 @@ class Peer:
         check_title(self.title)
         if not 0 < self.port < 65536:
             raise UsageError(
-                f"{self.port} is no port", "ports go from 1 to 65535", "Give another one"
+                f"invalid port {self.port}",
+                "a port is a number between 1 and 65535",
+                "Give for example 104 or 11112",
             )
 
     @classmethod
@@ -58,43 +81,51 @@ class Peer:
         """A peer from ``TITLE@host:port``.
 
         Raises:
-            UsageError: Another text.
+            UsageError: The text has another form.
         """
         found = ADDRESS.fullmatch(text)
         if found is None:
             raise UsageError(
-                f"'{text}' is no DICOM address",
-                "it is not of the form TITLE@host:port",
+                f"invalid DICOM address '{text}'",
+                "it does not have the form TITLE@host:port",
                 "Give for example ORTHANC@127.0.0.1:4242",
             )
         return cls(found["title"].strip(), found["host"].strip("[]"), int(found["port"]))
 
 
 def check_title(title: str) -> str:
-    """An AE title, as PS3.5 allows it.
+    """Check an AE title (PS3.5, VR AE).
 
     Raises:
-        UsageError: An empty one, one of more than 16 characters, or with a backslash or controls.
+        UsageError: An empty title, or one with more than 16 characters, backslash or controls.
     """
-    fits = len(title.strip()) > 0 and len(title) <= 16 and title.isascii() and title.isprintable()
-    if not fits or "\\" in title:
+    valid = bool(title.strip()) and len(title) <= MAX_TITLE_LENGTH
+    if not valid or not title.isascii() or not title.isprintable() or "\\" in title:
         raise UsageError(
-            f"'{title}' is no AE title",
-            "a title has 1 to 16 printable ASCII characters and no backslash",
-            "Give another one",
+            f"invalid AE title '{title}'",
+            "an AE title has 1 to 16 printable ASCII characters and no backslash",
+            "Give for example SURAKSHA",
         )
     return title
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this computer only."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An object that was sent.
+    """The identifiers of an object.
 
     Args:
-        sop_class: Its SOP Class UID.
-        instance: Its SOP Instance UID.
-        series: Its Series Instance UID.
-        study: Its Study Instance UID.
+        sop_class: SOP Class UID.
+        instance: SOP Instance UID.
+        series: Series Instance UID.
+        study: Study Instance UID.
     """
 
     sop_class: str
@@ -104,54 +135,56 @@ class Reference:
 
 
 class Destination(Protocol):
-    """A place that takes results."""
+    """Where results are sent."""
 
     def send(self, paths: Sequence[Path]) -> dict[Path, str]:
-        """Send files; what went wrong with each, empty where nothing did.
+        """Send files.
+
+        Returns:
+            The error of each file; empty where it was accepted.
 
         Raises:
-            PeerError: Nobody is there.
+            PeerError: The peer is unreachable or ended the connection.
         """
 
     def confirm(self, objects: Sequence[Reference]) -> set[str]:
-        """Which of these it holds, by SOP Instance UID.
+        """The SOP Instance UIDs of those objects that the peer has stored.
 
         Raises:
-            PeerError: Nobody is there.
+            PeerError: The peer is unreachable, or offers no way to find out.
         """
 
 
 def reference(path: Path) -> Reference:
-    """What to ask for when asking for a file.
-
-    Raises:
-        InputError: A file that is no DICOM.
-        OSError: A file that cannot be read.
-    """
-    found = head(path)
-    names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-    return Reference(*(str(found.get(name, "")) for name in names))
-
-
-def head(path: Path) -> Dataset:
     """The identifiers of a DICOM file.
 
     Raises:
-        InputError: A file that is no DICOM, or tells not what it is.
-        OSError: A file that cannot be read.
+        InputError: The file is not DICOM.
+        OSError: The file cannot be read.
+    """
+    header = read_identifiers(path)
+    sop_class, instance, series, study = (str(header.get(name, "")) for name in IDENTIFIERS)
+    return Reference(sop_class=sop_class, instance=instance, series=series, study=study)
+
+
+def read_identifiers(path: Path) -> Dataset:
+    """The identifiers and file meta information of a DICOM file.
+
+    Raises:
+        InputError: The file is not DICOM, or lacks its SOP class or transfer syntax.
+        OSError: The file cannot be read.
     """
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    names = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
     try:
-        found = dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+        header = dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTIFIERS))
     except (InvalidDicomError, EOFError, ValueError) as error:
-        raise _no_dicom(path) from error
-    if "SOPClassUID" not in found or "TransferSyntaxUID" not in found.file_meta:
-        raise _no_dicom(path)
-    return found
+        raise _not_dicom(path) from error
+    if "SOPClassUID" not in header or "TransferSyntaxUID" not in header.file_meta:
+        raise _not_dicom(path)
+    return header
 
 
-def _no_dicom(path: Path) -> InputError:
-    return InputError(f"{path} cannot be sent", "it is not a DICOM file", "Leave it out")
+def _not_dicom(path: Path) -> InputError:
+    return InputError(f"cannot send {path}", "it is not a DICOM file", "Remove it from the list")

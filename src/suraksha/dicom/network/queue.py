@@ -1,7 +1,8 @@
-"""A durable queue on disk: what was taken in is worked on until it is done, whatever dies.
+"""A durable job queue on disk: an accepted image is processed even if the process is killed.
 
-SQLite in WAL mode with ``synchronous=FULL``: a change that was committed survives a kill and a loss
-of power. A worker takes jobs with a lease; a job of which the lease has run out is taken anew.
+SQLite in WAL mode with ``synchronous=FULL``: a committed change survives a kill and a power loss.
+One process at a time works on a queue (`suraksha.dicom.network.service.open_service` holds a lock);
+others may read it and replay jobs from the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 
-from suraksha.dicom.network.jobs import OPEN, Job, Patience, State
+from suraksha.errors import InputError
 
 FILE = "queue.sqlite"
+VERSION = 1
 COLUMNS = "id, state, stage, attempts, last_error, received"
-DIED = "the process ended while it worked on this image, again and again"
-MAX_ERROR = 300
-PATIENCE = Patience()
+CRASHED = "the process was killed or crashed repeatedly while processing this image"
+MAX_ERROR_LENGTH = 300
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY,
@@ -30,36 +34,127 @@ CREATE TABLE IF NOT EXISTS jobs (
     failures INTEGER NOT NULL DEFAULT 0,
     last_error TEXT NOT NULL DEFAULT '',
     received REAL NOT NULL,
-    next_try REAL NOT NULL DEFAULT 0,
-    lease_until REAL NOT NULL DEFAULT 0
+    next_try REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS jobs_by_turn ON jobs (state, next_try, received);
 """
+# what a jobs table must have; queues of Suraksha 0.1 also have a column that is ignored
+REQUIRED_COLUMNS = {*COLUMNS.split(", "), "begun", "failures", "next_try"}
+
+
+class State(StrEnum):
+    """The state of a job."""
+
+    RECEIVED = "received"
+    SEGMENTED = "segmented"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    DEAD = "dead"
+
+
+OPEN = (State.RECEIVED, State.SEGMENTED, State.SENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image in the queue.
+
+    Args:
+        id: Name of its files, a hash of its SOP Instance UID.
+        state: Its state; for a job in the dead-letter queue see ``stage``.
+        stage: The state in which it is processed, or in which it failed for good.
+        attempts: Failed attempts in this stage.
+        last_error: Reason of the last failure; no patient data.
+        received: Time of arrival, seconds since the epoch.
+    """
+
+    id: str
+    state: State
+    stage: State
+    attempts: int
+    last_error: str
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long a job is retried.
+
+    Args:
+        max_attempts: Attempts before a job is moved to the dead-letter queue.
+        first_delay_s: Delay after the first failure, in seconds; it doubles with each failure.
+        max_delay_s: Maximum delay, in seconds.
+        give_up_s: Seconds that a peer may be unreachable before its jobs are moved to the
+            dead-letter queue.
+    """
+
+    max_attempts: int = 12
+    first_delay_s: float = 1.0
+    max_delay_s: float = 300.0
+    give_up_s: float = 72 * 3600.0
+
+    def delay_s(self, failures: int) -> float:
+        """Delay in seconds after a number of consecutive failures."""
+        doublings = min(max(failures - 1, 0), 30)
+        return float(min(self.max_delay_s, self.first_delay_s * 2.0**doublings))
+
+
+DEFAULT_RETRY = RetryPolicy()
+
+
+def job_id(sop_instance_uid: str) -> str:
+    """The name of an image's job and files: a hash, as UIDs can identify a patient."""
+    return sha256(sop_instance_uid.encode()).hexdigest()[:24]
 
 
 class Queue:
-    """The jobs of one spool folder; safe to use from several threads and processes.
+    """The jobs of one spool folder; safe to use from several threads.
 
     Args:
-        folder: Where ``queue.sqlite`` lies; made as needed, readable by its owner alone.
-        patience: How long a job is tried.
-        clock: Seconds of the epoch.
+        folder: Folder of ``queue.sqlite``; created if missing, readable by its owner only.
+        retry: How often and how long a job is retried.
+        clock: Returns seconds since the epoch.
 
     Raises:
-        OSError: A folder that cannot be made.
+        InputError: The folder holds a queue of another version, or a file that is not a queue.
+        OSError: The folder cannot be created.
     """
 
     def __init__(
-        self, folder: Path, patience: Patience = PATIENCE, clock: Callable[[], float] = time.time
+        self,
+        folder: Path,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.patience, self._clock, self._lock = patience, clock, threading.Lock()
+        self.retry, self._clock, self._lock = retry, clock, threading.Lock()
         self._db = sqlite3.connect(
             folder / FILE, timeout=30, isolation_level=None, check_same_thread=False
         )
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.executescript(SCHEMA)
+        try:
+            self._prepare(folder / FILE)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        """Create the tables of a new queue, and check those of an existing one."""
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+            if version > VERSION:
+                raise _unusable(path, f"it has version {version}, this release reads {VERSION}")
+            found = {str(row[1]) for row in self._db.execute("PRAGMA table_info(jobs)")}
+            if found and (missing := REQUIRED_COLUMNS - found):
+                raise _unusable(path, f"its columns {', '.join(sorted(missing))} are missing")
+            self._db.executescript(SCHEMA)
+            if version < VERSION:
+                self._db.execute(f"PRAGMA user_version={VERSION}")
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise _unusable(path, f"it is not a queue ({type(error).__name__})") from error
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -73,12 +168,12 @@ class Queue:
                 raise
             self._db.execute("COMMIT")
 
-    def _all(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _select(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
     def add(self, job: str) -> bool:
-        """Take an image in; False where it is known already and not among the dead letters."""
+        """Add an image; False if it is known already and not in the dead-letter queue."""
         with self._change() as db:
             added = db.execute(
                 "INSERT INTO jobs (id, state, stage, received) VALUES (?1, ?2, ?2, ?3) "
@@ -90,157 +185,167 @@ class Queue:
             return added.rowcount == 1
 
     def refuse(self, job: str, why: str) -> None:
-        """Put an image that cannot be used with the dead letters at once."""
+        """Add an image that cannot be used directly to the dead-letter queue."""
         with self._change() as db:
             db.execute(
                 "INSERT OR IGNORE INTO jobs (id, state, stage, last_error, received) "
                 "VALUES (?, ?, ?, ?, ?)",
-                (job, State.DEAD, State.RECEIVED, why[:MAX_ERROR], self._clock()),
+                (job, State.DEAD, State.RECEIVED, why[:MAX_ERROR_LENGTH], self._clock()),
             )
 
     def state(self, job: str) -> State | None:
-        """How far an image has come; None for one that was never taken in."""
-        rows = self._all("SELECT state FROM jobs WHERE id = ?", (job,))
+        """The state of a job; None if the queue does not know it."""
+        rows = self._select("SELECT state FROM jobs WHERE id = ?", (job,))
         return State(str(rows[0][0])) if rows else None
 
     def take(self, state: State, *, limit: int = 1) -> list[Job]:
-        """Jobs whose turn it is, oldest first; they are this caller's until the lease ends.
+        """The jobs of a state that are due, oldest first; each attempt is counted as begun.
 
-        A job that was begun too often without an outcome, as the process died each time, is put
-        with the dead letters instead.
+        A job that was begun too often without an outcome, because the process ended each time, is
+        moved to the dead-letter queue instead.
         """
-        now = self._clock()
         with self._change() as db:
             db.execute(
-                "UPDATE jobs SET state = ?, last_error = ? "
-                "WHERE state = ? AND begun >= ? AND lease_until <= ?",
-                (State.DEAD, DIED, state, self.patience.attempts, now),
+                "UPDATE jobs SET state = ?, last_error = ? WHERE state = ? AND begun >= ?",
+                (State.DEAD, CRASHED, state, self.retry.max_attempts),
             )
             rows = db.execute(
                 f"SELECT {COLUMNS} FROM jobs WHERE state = ? AND next_try <= ? "
-                "AND lease_until <= ? ORDER BY received LIMIT ?",
-                (state, now, now, limit),
+                "ORDER BY received LIMIT ?",
+                (state, self._clock(), limit),
             ).fetchall()
             db.executemany(
-                "UPDATE jobs SET begun = begun + 1, lease_until = ? WHERE id = ?",
-                [(now + self.patience.lease_s, row[0]) for row in rows],
+                "UPDATE jobs SET begun = begun + 1 WHERE id = ?", [(row[0],) for row in rows]
             )
         return [_job(row) for row in rows]
 
-    def renew(self, jobs: Sequence[Job]) -> None:
-        """A sign of life: the leases of these jobs begin anew."""
-        until = self._clock() + self.patience.lease_s
-        with self._change() as db:
-            db.executemany(
-                "UPDATE jobs SET lease_until = ? WHERE id = ?", [(until, job.id) for job in jobs]
-            )
-
     def advance(self, jobs: Sequence[Job], state: State) -> None:
-        """These jobs have reached a state; attempts to send and to confirm count together."""
-        again = "attempts" if state == State.SENT else "0"
+        """Move jobs to a state; attempts to send and to confirm are counted together."""
+        attempts = "attempts" if state == State.SENT else "0"
         with self._change() as db:
             db.executemany(
-                f"UPDATE jobs SET state = ?, stage = ?, attempts = {again}, failures = 0, "
-                "begun = 0, last_error = '', next_try = 0, lease_until = 0 WHERE id = ?",
+                f"UPDATE jobs SET state = ?, stage = ?, attempts = {attempts}, failures = 0, "
+                "begun = 0, last_error = '', next_try = 0 WHERE id = ?",
                 [(state, state, job.id) for job in jobs],
             )
 
-    def fail(self, job: Job, why: str, *, state: State | None = None, away: bool = False) -> bool:
-        """An attempt failed: it is tried later from ``state`` on, or put with the dead letters.
+    def fail(
+        self, job: Job, why: str, *, state: State | None = None, unreachable: bool = False
+    ) -> bool:
+        """Record a failed attempt: the job is retried later or moved to the dead-letter queue.
 
         Args:
             job: The job.
             why: The reason, without patient data.
-            state: Where to begin again; its own state where not given.
-            away: The peer was not there: this does not count as an attempt, until patience ends.
+            state: The state to continue from; default: the job's stage.
+            unreachable: The peer was unreachable: not counted as an attempt, until `give_up_s`.
 
         Returns:
-            Whether it is now with the dead letters.
+            Whether it is now in the dead-letter queue.
         """
         now, stage = self._clock(), state or job.stage
-        attempts = job.attempts + int(not away)
-        too_old = away and now - job.received > self.patience.give_up_s
-        dead = attempts >= self.patience.attempts or too_old
+        attempts = job.attempts + int(not unreachable)
+        expired = unreachable and now - job.received > self.retry.give_up_s
+        dead = attempts >= self.retry.max_attempts or expired
         with self._change() as db:
             failures = db.execute("SELECT failures FROM jobs WHERE id = ?", (job.id,)).fetchone()
             count = 1 + (failures[0] if failures else 0)
+            values = {
+                "id": job.id,
+                "state": State.DEAD if dead else stage,
+                "stage": stage,
+                "attempts": attempts,
+                "failures": count,
+                "last_error": why[:MAX_ERROR_LENGTH],
+                "next_try": now + self.retry.delay_s(count),
+            }
             db.execute(
-                "UPDATE jobs SET state = ?, stage = ?, attempts = ?, failures = ?, last_error = ?, "
-                "next_try = ?, lease_until = 0, begun = 0 WHERE id = ?",
-                (
-                    *(State.DEAD if dead else stage, stage, attempts, count, why[:MAX_ERROR]),
-                    *(now + self.patience.wait_s(count), job.id),
-                ),
+                "UPDATE jobs SET state = :state, stage = :stage, attempts = :attempts, "
+                "failures = :failures, last_error = :last_error, next_try = :next_try, begun = 0 "
+                "WHERE id = :id",
+                values,
             )
         return dead
 
     def give_up(self, job: Job, why: str) -> None:
-        """Put a job with the dead letters."""
+        """Move a job to the dead-letter queue."""
         with self._change() as db:
             db.execute(
-                "UPDATE jobs SET state = ?, last_error = ?, lease_until = 0 WHERE id = ?",
-                (State.DEAD, why[:MAX_ERROR], job.id),
+                "UPDATE jobs SET state = ?, last_error = ? WHERE id = ?",
+                (State.DEAD, why[:MAX_ERROR_LENGTH], job.id),
             )
-
-    def release(self) -> None:
-        """End all leases; call it where no other worker can be alive."""
-        with self._change() as db:
-            db.execute("UPDATE jobs SET lease_until = 0 WHERE lease_until > 0")
 
     def dead(self) -> list[Job]:
-        """The dead letters, oldest first."""
+        """The jobs of the dead-letter queue, oldest first."""
         sql = f"SELECT {COLUMNS} FROM jobs WHERE state = ? ORDER BY received"
-        return [_job(row) for row in self._all(sql, (State.DEAD,))]
+        return [_job(row) for row in self._select(sql, (State.DEAD,))]
 
     def replay(self, job: str | None = None) -> int:
-        """Try dead letters again, one or all, from where they died; how many."""
+        """Retry one or all jobs of the dead-letter queue from the stage they failed in.
+
+        Returns:
+            How many jobs are retried.
+        """
         with self._change() as db:
-            done = db.execute(
+            changed = db.execute(
                 "UPDATE jobs SET state = stage, attempts = 0, failures = 0, begun = 0, "
-                "next_try = 0, lease_until = 0, received = ? "
-                "WHERE state = ? AND (? IS NULL OR id = ?)",
+                "next_try = 0, received = ? WHERE state = ? AND (? IS NULL OR id = ?)",
                 (self._clock(), State.DEAD, job, job),
             )
-            return int(done.rowcount)
+            return int(changed.rowcount)
 
     def drop(self, job: str) -> None:
-        """Forget a job altogether."""
+        """Remove a job."""
         with self._change() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", (job,))
 
     def forget_done(self) -> int:
-        """Forget what is confirmed: such an image is worked on again if it comes; how many."""
+        """Remove confirmed jobs, so that their images are processed again if they arrive again.
+
+        Returns:
+            How many jobs were removed.
+        """
         with self._change() as db:
             return int(db.execute("DELETE FROM jobs WHERE state = ?", (State.CONFIRMED,)).rowcount)
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
-        rows = self._all("SELECT state, COUNT(*) FROM jobs GROUP BY state")
+        """The number of jobs by state."""
+        rows = self._select("SELECT state, COUNT(*) FROM jobs GROUP BY state")
         found = {str(state): int(str(count)) for state, count in rows}
         return {state.value: found.get(state, 0) for state in State}
 
     def pending(self) -> int:
-        """How many jobs are not done and not dead."""
+        """The number of jobs that are neither confirmed nor in the dead-letter queue."""
         counts = self.counts()
         return sum(counts[state] for state in OPEN)
 
     def ids(self, *states: State) -> set[str]:
-        """The jobs in these states."""
+        """The IDs of the jobs in these states."""
         marks = ", ".join("?" * len(states))
-        return {
-            str(row[0])
-            for row in self._all(f"SELECT id FROM jobs WHERE state IN ({marks})", states)
-        }
+        rows = self._select(f"SELECT id FROM jobs WHERE state IN ({marks})", states)
+        return {str(row[0]) for row in rows}
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         with self._lock:
             self._db.close()
+
+
+def _unusable(path: Path, why: str) -> InputError:
+    return InputError(
+        f"cannot use the queue {path}",
+        why,
+        "Process it with the release that wrote it, or choose an empty --spool folder",
+    )
 
 
 def _job(row: Sequence[object]) -> Job:
     name, state, stage, attempts, error, received = row
     return Job(
-        *(str(name), State(str(state)), State(str(stage)), int(str(attempts)), str(error)),
-        float(str(received)),
+        id=str(name),
+        state=State(str(state)),
+        stage=State(str(stage)),
+        attempts=int(str(attempts)),
+        last_error=str(error),
+        received=float(str(received)),
     )

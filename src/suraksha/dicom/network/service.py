@@ -1,4 +1,4 @@
-"""The node's working place: one folder, one queue, one worker, held by one process."""
+"""The DICOM service: one spool folder, its queue and its worker, locked for one process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from suraksha.dicom.network.jobs import OPEN, Patience, State
 from suraksha.dicom.network.peer import Destination, ObjectWriter
-from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.queue import OPEN, Queue, RetryPolicy, State
 from suraksha.dicom.network.spool import Spool
-from suraksha.dicom.network.worker import Worker, WorkOptions
+from suraksha.dicom.network.worker import Worker, WorkerOptions
 from suraksha.files import lock
 
 LOCK = "node"
@@ -19,12 +18,12 @@ LOCK = "node"
 
 @dataclass(frozen=True, slots=True)
 class DicomService:
-    """A folder that is worked in.
+    """An open spool folder.
 
     Args:
         spool: Its files.
         queue: Its jobs.
-        worker: What works them off, started.
+        worker: Its worker, started.
     """
 
     spool: Spool
@@ -35,36 +34,36 @@ class DicomService:
 @contextmanager
 def open_service(
     folder: Path,
-    make: ObjectWriter,
+    writer: ObjectWriter,
     *,
     destination: Destination,
-    patience: Patience,
-    options: WorkOptions,
+    retry: RetryPolicy,
+    options: WorkerOptions,
 ) -> Iterator[DicomService]:
-    """Work in a folder: what an earlier process left is picked up where it died.
+    """Process the jobs of a spool folder; jobs of an earlier process are continued.
 
     Args:
-        folder: The spool; made as needed.
-        make: Makes the objects to send of an image's file.
-        destination: Where they go.
-        patience: How long a job is tried.
-        options: How the queue is worked off.
+        folder: The spool folder; created if missing.
+        writer: Makes the objects to send from the file of an image.
+        destination: Where they are sent.
+        retry: How often and how long a job is retried.
+        options: Options of the worker.
 
     Yields:
-        The desk; in the end the worker finishes what it has in hand.
+        The service; at the end the worker finishes its current jobs.
 
     Raises:
-        BusyError: Another process works in the folder.
-        OSError: A folder that cannot be used.
+        BusyError: Another process uses the folder.
+        InputError: The folder holds a queue of another version.
+        OSError: The folder cannot be used.
     """
     spool = Spool(folder)
     with lock(folder / LOCK):
-        queue = Queue(folder, patience)
+        queue = Queue(folder, retry)
         try:
-            queue.release()
             kept = (*OPEN, State.DEAD, *((State.CONFIRMED,) if options.keep else ()))
-            spool.sweep(queue.ids(*kept))
-            worker = Worker(queue, spool, make=make, destination=destination, options=options)
+            spool.clean(queue.ids(*kept))
+            worker = Worker(queue, spool, writer=writer, destination=destination, options=options)
             worker.start()
             try:
                 yield DicomService(spool, queue, worker)

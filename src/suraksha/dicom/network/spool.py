@@ -1,4 +1,4 @@
-"""The node's folder: images that came in, results that go out, each file whole or not there."""
+"""The spool folder of the service: received images and results, each file complete or absent."""
 
 from __future__ import annotations
 
@@ -8,59 +8,62 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from suraksha.files import PART, beside, promote, write_bytes
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 IMAGES, RESULTS = "images", "results"
 
 
 class Spool:
-    """Files of the jobs, by job.
+    """The files of the jobs.
 
     Args:
-        folder: Made as needed, readable by its owner alone.
+        folder: Created if missing, readable by its owner only.
 
     Raises:
-        OSError: A folder that cannot be made.
+        OSError: The folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for place in (folder, folder / IMAGES, folder / RESULTS):
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in (folder, folder / IMAGES, folder / RESULTS):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @property
     def free_bytes(self) -> int:
-        """Space that is left on the disk."""
+        """Free disk space in bytes."""
         return shutil.disk_usage(self.folder).free
 
     def image(self, job: str) -> Path:
-        """Where a job's image lies."""
+        """The path of a job's image."""
         return self.folder / IMAGES / f"{job}.dcm"
 
     @contextmanager
-    def arriving(self) -> Iterator[Path]:
-        """A name for what was not looked at yet; removed in the end unless `accept` took it."""
-        half = beside(self.folder / IMAGES / "arriving.dcm")
+    def receiving(self) -> Iterator[Path]:
+        """A temporary path for an image that is not checked yet; removed unless `accept`-ed."""
+        part = beside(self.folder / IMAGES / "receiving.dcm")
         try:
-            yield half
+            yield part
         finally:
-            half.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
-    def accept(self, half: Path, job: str) -> Path:
-        """Make what arrived a job's image, whole and on the disk when this returns."""
+    def accept(self, part: Path, job: str) -> Path:
+        """Make a received file a job's image; it is complete and on disk when this returns."""
         path = self.image(job)
-        promote(half, path)
+        promote(part, path)
         _sync_folder(path.parent)
         return path
 
     def results(self, job: str) -> list[Path]:
-        """A job's results, in order."""
+        """The paths of a job's results, in order."""
         return sorted((self.folder / RESULTS / job).glob("*.dcm"))
 
-    def keep_results(self, job: str, datasets: Sequence[Any]) -> list[Path]:
-        """Write a job's results, in place of earlier ones."""
+    def write_results(self, job: str, datasets: Sequence[Dataset]) -> list[Path]:
+        """Write a job's results and replace earlier ones."""
         folder = self.folder / RESULTS / job
         shutil.rmtree(folder, ignore_errors=True)
         for number, dataset in enumerate(datasets):
@@ -71,30 +74,33 @@ class Spool:
         _sync_folder(folder.parent)
         return self.results(job)
 
-    def forget(self, job: str) -> None:
+    def remove(self, job: str) -> None:
         """Remove a job's files."""
         self.image(job).unlink(missing_ok=True)
         shutil.rmtree(self.folder / RESULTS / job, ignore_errors=True)
 
-    def sweep(self, wanted: Iterable[str]) -> int:
-        """Remove halves that a killed process left, and files of other jobs; how many.
+    def clean(self, jobs: Iterable[str]) -> int:
+        """Remove partial files of a killed process and the files of all but these jobs.
 
-        Call it only where no other process works in the folder.
+        Call it only when no other process works in the folder.
+
+        Returns:
+            How many files and folders were removed.
         """
-        keep, removed = set(wanted), 0
+        wanted, removed = set(jobs), 0
         for path in (self.folder / IMAGES).iterdir():
-            if path.name.endswith(PART) or path.stem not in keep:
+            if path.name.endswith(PART) or path.stem not in wanted:
                 path.unlink(missing_ok=True)
                 removed += 1
         for path in (self.folder / RESULTS).iterdir():
-            if path.name not in keep:
+            if path.name not in wanted:
                 shutil.rmtree(path, ignore_errors=True)
                 removed += 1
         return removed
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make names in a folder durable; where folders cannot be synced there is nothing to do."""
+    """Make the names in a folder durable, where the system supports it."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

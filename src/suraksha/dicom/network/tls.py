@@ -1,4 +1,4 @@
-"""Encrypted associations (PS3.15 B.9: TLS 1.2 or later), mutual where a CA is given."""
+"""TLS for associations (PS3.15 B.9: TLS 1.2 or later), mutual if a CA is given."""
 
 from __future__ import annotations
 
@@ -11,76 +11,76 @@ from suraksha.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files of TLS.
+    """The files for TLS.
 
     Args:
-        certificate: Our own, PEM; may hold the chain.
+        certificate: Own certificate, PEM; may contain the chain.
         key: Its private key, PEM, without a passphrase.
-        authority: PEM of the CAs that the other end's certificate must come from.
+        ca: PEM of the CAs that must have signed the peer's certificate.
 
     Raises:
-        UsageError: A certificate without a key, or the other way round.
+        UsageError: A certificate without its key, or a key without its certificate.
     """
 
     certificate: Path | None = None
     key: Path | None = None
-    authority: Path | None = None
+    ca: Path | None = None
 
     def __post_init__(self) -> None:
         if (self.certificate is None) != (self.key is None):
             raise UsageError(
-                "TLS cannot be set up",
-                "a certificate and its key go together",
+                "TLS cannot be configured",
+                "a certificate needs its private key",
                 "Give both --tls-cert and --tls-key",
             )
 
     def server(self) -> ssl.SSLContext | None:
-        """For taking associations: None without a certificate; with a CA peers must show one.
+        """The context of a server: None without a certificate; with a CA it checks clients.
 
         Raises:
-            UsageError: A CA without a certificate, or files that cannot be used.
+            UsageError: A CA without a certificate, or unusable files.
         """
         if self.certificate is None:
-            if self.authority is not None:
+            if self.ca is not None:
                 raise UsageError(
-                    "a node cannot take TLS with a CA alone",
-                    "it needs a certificate of its own",
+                    "TLS cannot be configured with a CA alone",
+                    "a TLS server needs a certificate and key",
                     "Give --tls-cert and --tls-key too",
                 )
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        if self.authority is not None:
+        if self.ca is not None:
             context.verify_mode = ssl.CERT_REQUIRED
-        return self._loaded(context)
+        return self._load(context)
 
     def client(self) -> ssl.SSLContext | None:
-        """For asking for associations: None without a CA, as then nobody could be trusted.
+        """The context of a client: None without a CA, as servers could not be verified.
 
         Raises:
-            UsageError: A certificate without a CA, or files that cannot be used.
+            UsageError: A certificate without a CA, or unusable files.
         """
-        if self.authority is None:
+        if self.ca is None:
             if self.certificate is not None:
                 raise UsageError(
-                    "TLS cannot be asked for",
-                    "without a CA anyone could answer in the peer's place",
+                    "TLS to the peer cannot be configured",
+                    "without a CA the identity of the peer cannot be verified",
                     "Give --tls-ca too",
                 )
             return None
-        return self._loaded(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        return self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
-    def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
+    def _load(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            if self.authority is not None:
-                context.load_verify_locations(self.authority)
+            if self.ca is not None:
+                context.load_verify_locations(self.ca)
             if self.certificate is not None:
-                # a passphrase would be asked for on the terminal; an empty one fails instead
+                # OpenSSL would prompt for a passphrase on the terminal; an empty one fails instead
                 context.load_cert_chain(self.certificate, self.key, password="")
         except (OSError, ValueError) as error:
             raise UsageError(
-                "TLS cannot be set up",
-                f"a certificate or key cannot be used ({type(error).__name__})",
+                "TLS cannot be configured",
+                f"a certificate or key cannot be loaded ({type(error).__name__})",
                 "Give readable PEM files, the key without a passphrase",
             ) from error
         return context

@@ -1,54 +1,53 @@
-"""What works the queue off: one thread segments, another sends and makes sure."""
+"""The worker of the queue: one thread segments, another sends results and confirms them."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from suraksha.dicom.network.jobs import Job, State
+from suraksha.dicom.network.logs import describe
 from suraksha.dicom.network.peer import Destination, ObjectWriter, PeerError, reference
-from suraksha.dicom.network.queue import Queue
+from suraksha.dicom.network.queue import Job, Queue, State
 from suraksha.dicom.network.spool import Spool
 from suraksha.errors import InputError, SurakshaError
 
-# what decoding, segmenting and writing may raise for an image from elsewhere
-FAILURES = (
-    *(SurakshaError, OSError, ValueError, TypeError, LookupError, AttributeError),
-    *(ArithmeticError, RuntimeError, MemoryError),
-)
-SEND_AGAIN_EACH, TROUBLE_S = 3, 5.0
+LOG = logging.getLogger(__name__)
+# an object that is still missing at every third query is sent again
+RESEND_INTERVAL = 3
+# seconds until a step that failed on the spool or queue, such as on a full disk, is repeated
+PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class WorkOptions:
-    """How the queue is worked off.
+class WorkerOptions:
+    """Options of the worker.
 
     Args:
-        batch: Jobs that are sent over one association.
-        idle_s: Seconds between looks at the queue when nothing is to be done.
-        keep: Whether images and results stay in the spool once they are confirmed.
+        batch_size: Jobs that are sent over one association.
+        idle_s: Seconds between checks of an empty queue.
+        keep: Whether images and results stay in the spool after confirmation.
     """
 
-    batch: int = 16
+    batch_size: int = 16
     idle_s: float = 0.5
     keep: bool = False
 
 
 class Worker:
-    """Takes jobs from received to confirmed.
+    """Processes jobs from received to confirmed.
 
-    Each step is done anew where it was cut short: the results of an image have the same UIDs
-    whenever they are made, so that a peer that gets them twice holds them once.
+    A step that was interrupted is repeated: the results of an image always have the same UIDs, so
+    that a peer that receives them twice stores them once.
 
     Args:
         queue: The jobs.
         spool: Their files.
-        make: Makes the objects to send of an image's file.
-        destination: Where they go.
-        options: How.
+        writer: Makes the objects to send from the file of an image.
+        destination: Where they are sent.
+        options: Options.
     """
 
     def __init__(
@@ -56,153 +55,154 @@ class Worker:
         queue: Queue,
         spool: Spool,
         *,
-        make: ObjectWriter,
+        writer: ObjectWriter,
         destination: Destination,
-        options: WorkOptions,
+        options: WorkerOptions,
     ) -> None:
-        self._queue, self._spool, self._make = queue, spool, make
+        self._queue, self._spool, self._writer = queue, spool, writer
         self._destination, self._options = destination, options
         self._stop, self._threads = threading.Event(), list[threading.Thread]()
-        self._news = {step: threading.Event() for step in (self.segment, self.deliver)}
+        self._wake = {step: threading.Event() for step in (self.segment, self.deliver)}
 
     def start(self) -> None:
         """Work in two threads until `stop`."""
-        for step, news in self._news.items():
-            thread = threading.Thread(target=self._run, args=(step, news), daemon=True)
+        for step, wake in self._wake.items():
+            thread = threading.Thread(target=self._run, args=(step, wake), daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def wake(self) -> None:
-        """There is something to do."""
-        for news in self._news.values():
-            news.set()
+        """Check the queue now."""
+        for wake in self._wake.values():
+            wake.set()
 
-    def stop(self, wait_s: float = 30.0) -> None:
-        """Finish what is in hand, or leave it to the next start after ``wait_s``."""
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Finish the current jobs, or leave them to the next start after ``timeout_s``."""
         self._stop.set()
         self.wake()
         for thread in self._threads:
-            thread.join(wait_s)
+            thread.join(timeout_s)
 
     @property
     def alive(self) -> bool:
-        """Whether both threads work."""
+        """Whether both threads are running."""
         return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
 
-    def _run(self, step: Callable[[], int], news: threading.Event) -> None:
+    def _run(self, step: Callable[[], int], wake: threading.Event) -> None:
         while not self._stop.is_set():
             try:
-                taken = step()
-            except (OSError, sqlite3.Error):  # such as a full disk; leases bring the jobs back
-                self._stop.wait(TROUBLE_S)
+                count = step()
+            except (OSError, sqlite3.Error) as error:
+                LOG.error("worker paused for %g s: %s", PAUSE_S, describe(error))
+                self._stop.wait(PAUSE_S)
                 continue
-            if taken == 0:
-                news.wait(self._options.idle_s)
-                news.clear()
+            except Exception as error:  # noqa: BLE001 - logged with its place; `alive` turns False
+                LOG.critical("worker stopped: %s", describe(error))
+                return
+            if count == 0:
+                wake.wait(self._options.idle_s)
+                wake.clear()
 
     def segment(self) -> int:
-        """Segment the next image; how many jobs were taken."""
+        """Segment the next image.
+
+        Returns:
+            How many jobs were taken.
+        """
         jobs = self._queue.take(State.RECEIVED)
         for job in jobs:
-            with self._alive(jobs):
-                self._segment(job)
+            self._segment(job)
         return len(jobs)
 
     def _segment(self, job: Job) -> None:
         try:
-            self._spool.keep_results(job.id, self._make(self._spool.image(job.id)))
-        except InputError as error:  # the file will not get better
-            self._queue.give_up(job, told(error))
-        except FAILURES as error:
-            self._queue.fail(job, told(error))
+            self._spool.write_results(job.id, self._writer(self._spool.image(job.id)))
+        except InputError as error:  # permanent: the file does not change
+            LOG.warning("job %s moved to the dead-letter queue: %s", job.id, describe(error))
+            self._queue.give_up(job, reason(error))
+        except Exception as error:  # noqa: BLE001 - logged with its place; the job is retried
+            LOG.error("job %s failed to be segmented: %s", job.id, describe(error))
+            self._queue.fail(job, reason(error))
         else:
             self._queue.advance([job], State.SEGMENTED)
-            self._news[self.deliver].set()
+            self._wake[self.deliver].set()
 
     def deliver(self) -> int:
-        """Send what is segmented and confirm what was sent; how many jobs were taken."""
+        """Send results, and confirm those that were sent.
+
+        Returns:
+            How many jobs were taken.
+        """
         return self._send() + self._confirm()
 
     def _send(self) -> int:
-        jobs = self._whole(self._queue.take(State.SEGMENTED, limit=self._options.batch))
+        jobs = self._with_results(State.SEGMENTED)
         if not jobs:
             return 0
         paths = {job.id: self._spool.results(job.id) for job in jobs}
-        with self._alive(jobs):
-            try:
-                problems = self._destination.send([path for job in jobs for path in paths[job.id]])
-            except FAILURES as error:
-                self._fail_all(jobs, error)
-                return len(jobs)
+        try:
+            problems = self._destination.send([path for job in jobs for path in paths[job.id]])
+        except Exception as error:  # noqa: BLE001 - logged with its place; the jobs are retried
+            self._fail_all(jobs, error)
+            return len(jobs)
+        sent = []
         for job in jobs:
-            wrong = [problems[path] for path in paths[job.id] if problems[path]]
-            if wrong:
-                self._queue.fail(job, wrong[0])
-        failed = {job.id for job in jobs if any(problems[path] for path in paths[job.id])}
-        self._queue.advance([job for job in jobs if job.id not in failed], State.SENT)
+            errors = [problems[path] for path in paths[job.id] if problems[path]]
+            if errors:
+                LOG.warning("job %s was not sent: %s", job.id, errors[0])
+                self._queue.fail(job, errors[0])
+            else:
+                sent.append(job)
+        self._queue.advance(sent, State.SENT)
         return len(jobs)
 
-    def _whole(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those whose results lie in the spool; others are made anew."""
-        there = [job for job in jobs if self._spool.results(job.id)]
-        for job in jobs:
-            if job not in there:
-                self._queue.fail(job, "its results were removed", state=State.RECEIVED)
-        return there
+    def _with_results(self, state: State) -> list[Job]:
+        """Take the due jobs of a state; without results on disk they are segmented again."""
+        jobs = []
+        for job in self._queue.take(state, limit=self._options.batch_size):
+            if self._spool.results(job.id):
+                jobs.append(job)
+            else:
+                self._queue.fail(job, "its results were deleted", state=State.RECEIVED)
+        return jobs
 
     def _confirm(self) -> int:
-        jobs = self._whole(self._queue.take(State.SENT, limit=self._options.batch))
+        jobs = self._with_results(State.SENT)
         if not jobs:
             return 0
-        with self._alive(jobs):
-            try:
-                sent = {job.id: [reference(p) for p in self._spool.results(job.id)] for job in jobs}
-                there = self._destination.confirm([one for each in sent.values() for one in each])
-            except FAILURES as error:
-                self._fail_all(jobs, error)
-                return len(jobs)
-        done = [job for job in jobs if {one.instance for one in sent[job.id]} <= there]
+        try:
+            sent = {job.id: [reference(p) for p in self._spool.results(job.id)] for job in jobs}
+            stored = self._destination.confirm([one for each in sent.values() for one in each])
+        except Exception as error:  # noqa: BLE001 - logged with its place; the jobs are retried
+            self._fail_all(jobs, error)
+            return len(jobs)
+        done = [job for job in jobs if {one.instance for one in sent[job.id]} <= stored]
         self._queue.advance(done, State.CONFIRMED)
         for job in done:
             if not self._options.keep:
-                self._spool.forget(job.id)
+                self._spool.remove(job.id)
         for job in jobs:
             if job not in done:
-                again = (job.attempts + 1) % SEND_AGAIN_EACH == 0
-                state = State.SEGMENTED if again else State.SENT
-                self._queue.fail(job, "the peer does not hold all of it yet", state=state)
+                resend = (job.attempts + 1) % RESEND_INTERVAL == 0
+                state = State.SEGMENTED if resend else State.SENT
+                self._queue.fail(job, "the peer has not stored all objects yet", state=state)
         return len(jobs)
 
-    def _fail_all(self, jobs: Sequence[Job], error: BaseException) -> None:
+    def _fail_all(self, jobs: Sequence[Job], error: Exception) -> None:
+        if isinstance(error, PeerError):
+            LOG.warning("delivery of %d jobs failed: %s", len(jobs), error.why)
+        else:
+            LOG.error("delivery of %d jobs failed: %s", len(jobs), describe(error))
         for job in jobs:
-            self._queue.fail(job, told(error), away=isinstance(error, PeerError))
-
-    @contextmanager
-    def _alive(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Renew the leases of jobs while they are worked on."""
-        done = threading.Event()
-
-        def renew() -> None:
-            while not done.wait(self._queue.patience.lease_s / 3):
-                self._queue.renew(jobs)
-
-        thread = threading.Thread(target=renew, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+            self._queue.fail(job, reason(error), unreachable=isinstance(error, PeerError))
 
 
-def told(error: BaseException) -> str:
-    """An error in words that hold nothing of the image.
+def reason(error: Exception) -> str:
+    """The reason of a failure, without data of the image.
 
-    Suraksha's own messages are made to be shown; those of other libraries may quote values of the
-    file, so of them only the kind is told.
+    Suraksha's own messages are made to be shown. Those of other libraries may quote values of the
+    file, so only their type is used.
     """
-    if isinstance(error, PeerError):
-        return error.why
     if isinstance(error, SurakshaError):
         return error.why
-    return f"{type(error).__name__} while it was worked on"
+    return f"unexpected {type(error).__name__}; its place is in the log"

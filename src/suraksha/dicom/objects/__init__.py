@@ -1,1 +1,1 @@
-"""DICOM objects of a result: SEG, SR, SC and RTSTRUCT."""
+"""DICOM objects for a result: SEG, SR, SC and RTSTRUCT."""

@@ -1,4 +1,4 @@
-"""Contours as a DICOM RT Structure Set, where the image has a place in the patient."""
+"""Contours as a DICOM RT Structure Set, for images with a position in the patient."""
 
 from __future__ import annotations
 
@@ -19,47 +19,65 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataset import FileDataset
 
-RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
-NEEDED = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-COLOUR = [230, 159, 0]
+REQUIRED = (
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+)
+PATIENT_AND_STUDY = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "SpecificCharacterSet",
+    "FrameOfReferenceUID",
+)
+DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 
 
 def make_rtstruct(source: Source) -> Dataset:
-    """The contours of a result in the patient's coordinates (mm), one ROI for each lesion.
+    """The contours of a result in patient coordinates (mm), one ROI for each lesion.
 
     Args:
         source: The result and its image.
 
     Raises:
-        InputError: An image without a frame of reference, as those of a hand-held probe are; or a
-            result without a lesion.
+        InputError: An image without a frame of reference, as from a hand-held probe; or a result
+            without a lesion.
     """
-    missing = [name for name in NEEDED if not source.header.get(name)]
+    missing = [name for name in REQUIRED if not source.header.get(name)]
     if missing:
         raise InputError(
-            f"no RT Structure Set can be written about '{source.result.image.name}'",
-            f"its file has no {', '.join(missing)}, so where it lies in the patient is not known",
-            "Export SEG, SR, GeoJSON or NRRD, or track the probe when the image is taken",
+            f"cannot write DICOM RTSTRUCT for '{source.result.image.name}'",
+            f"its file lacks {', '.join(missing)}, so its position in the patient is unknown",
+            "Export SEG, SR, GeoJSON or NRRD, or acquire the image with a tracked probe",
         )
     if not source.result.lesions:
         raise InputError(
-            f"no RT Structure Set can be written about '{source.result.image.name}'",
-            "no lesion was found in it",
-            "Write the SR, which says so",
+            f"cannot write DICOM RTSTRUCT for '{source.result.image.name}'",
+            "no lesion was found",
+            "Write the SR, which reports this",
         )
     with suppress_pydicom_warnings():
-        made = _with_patient(source)
-        _describe(made, source)
-        _contours(made, source)
+        made = _new_object(source)
+        _add_description(made, source)
+        _add_contours(made, source)
     return made
 
 
 def in_patient(source: Source, contour: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A contour in the patient's coordinates, PS3.3 C.7.6.2.1.1.
+    """A contour in patient coordinates (PS3.3 C.7.6.2.1.1).
 
     Args:
-        source: The image, with a place in the patient.
-        contour: (n, 2) (row, col), counted from pixel edges.
+        source: The image, with a position in the patient.
+        contour: (n, 2) (row, col) coordinates of pixel edges.
 
     Returns:
         (m, 3) x, y, z in mm.
@@ -67,34 +85,31 @@ def in_patient(source: Source, contour: NDArray[np.float64]) -> NDArray[np.float
     header = source.header
     along_row, along_col = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
     row_mm, col_mm = (float(v) for v in header.PixelSpacing)
-    cols, rows = polyline(contour)[:-1].T.astype(float) - 0.5  # the position is of a pixel's centre
+    cols, rows = polyline(contour)[:-1].T.astype(float) - 0.5  # positions are of pixel centres
     start = np.array(header.ImagePositionPatient, float)
     return start + np.outer(cols * col_mm, along_row) + np.outer(rows * row_mm, along_col)
 
 
-def _with_patient(source: Source) -> FileDataset:
-    """A new object of the image's patient and study."""
+def _new_object(source: Source) -> FileDataset:
+    """A new object in the image's study."""
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = RTSTRUCT
-    meta.MediaStorageSOPInstanceUID = source.uid("RTSTRUCT")
+    meta.MediaStorageSOPClassUID = RTStructureSetStorage
+    meta.MediaStorageSOPInstanceUID = UID(source.uid("RTSTRUCT"))
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    made.SOPClassUID, made.SOPInstanceUID = RTSTRUCT, source.uid("RTSTRUCT")
-    for name in (
-        *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID"),
-        *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
-        *("SpecificCharacterSet", "FrameOfReferenceUID"),
-    ):
+    made.SOPClassUID = RTStructureSetStorage
+    made.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    for name in PATIENT_AND_STUDY:
         if name in source.header:
             made[name] = source.header[name]
     made.PositionReferenceIndicator = ""
     return made
 
 
-def _describe(made: Dataset, source: Source) -> None:
+def _add_description(made: Dataset, source: Source) -> None:
     now = datetime.now()
     made.Modality, made.SeriesInstanceUID = "RTSTRUCT", source.series_uid("RTSTRUCT")
     made.SeriesNumber = codes.SERIES_NUMBERS["RTSTRUCT"]
@@ -108,7 +123,7 @@ def _describe(made: Dataset, source: Source) -> None:
     made.ApprovalStatus = "UNAPPROVED"
 
 
-def _contours(made: Dataset, source: Source) -> None:
+def _add_contours(made: Dataset, source: Source) -> None:
     from pydicom import Dataset
 
     frame_of_reference = str(source.header.FrameOfReferenceUID)
@@ -116,7 +131,7 @@ def _contours(made: Dataset, source: Source) -> None:
     series = Dataset()
     series.SeriesInstanceUID, series.ContourImageSequence = source.header.SeriesInstanceUID, [image]
     study = Dataset()
-    study.ReferencedSOPClassUID = "1.2.840.10008.3.1.2.3.1"
+    study.ReferencedSOPClassUID = DETACHED_STUDY
     study.ReferencedSOPInstanceUID = source.header.StudyInstanceUID
     study.RTReferencedSeriesSequence = [series]
     frame = Dataset()
@@ -159,7 +174,7 @@ def _contour(source: Source, lesion: Lesion) -> Dataset:
     contour.NumberOfContourPoints = len(points)
     contour.ContourData = [f"{value:.4f}" for value in points.ravel()]
     roi = Dataset()
-    roi.ROIDisplayColor, roi.ContourSequence = COLOUR, [contour]
+    roi.ROIDisplayColor, roi.ContourSequence = list(codes.DISPLAY_COLOUR), [contour]
     roi.ReferencedROINumber = lesion.label
     return roi
 

@@ -1,4 +1,4 @@
-"""Headers as scanners write them, made into what writers of DICOM objects can take."""
+"""Replace header values of scanners that writers of DICOM objects reject."""
 
 from __future__ import annotations
 
@@ -20,17 +20,21 @@ if TYPE_CHECKING:
 
 SEXES = ("M", "F", "O", "")
 TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
-# the classes of one frame, and those of several that stand for them where a file has several
-SEVERAL = {ULTRASOUND: ULTRASOUND_CINE, SECONDARY_CAPTURE: SECONDARY_CAPTURE_FRAMES}
-OF_FRAMES = ("NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector")
+# single-frame SOP classes, and the multi-frame classes that replace them for several frames
+MULTI_FRAME = {ULTRASOUND: ULTRASOUND_CINE, SECONDARY_CAPTURE: SECONDARY_CAPTURE_FRAMES}
+FRAME_ELEMENTS = ("NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector")
 
 
-def usable(made: Dataset, *, frames: int) -> Dataset:
-    """A copied header without what ordinary scanners get wrong and writers stumble over.
+def sanitize(made: Dataset, *, frames: int) -> Dataset:
+    """Correct a copied header in place, and return it.
 
-    What is no date, time or sex becomes empty, a code of characters that begins with the default is
-    told by its name, and a class that is retired, or that has no frames though the file has, by the
-    one of today that fits; references to the image name its own again (`name_own_class`).
+    Invalid dates, times and sexes become empty. A character set that starts with an empty value
+    gets the name of the default set. A retired SOP class, or a single-frame class with several
+    frames, becomes the current class; `restore_sop_class` sets the original one in references.
+
+    Args:
+        made: The copied header.
+        frames: Number of frames of the file.
     """
     for element in made:
         clean = _CLEAN.get(element.VR)
@@ -39,13 +43,13 @@ def usable(made: Dataset, *, frames: int) -> Dataset:
     if str(made.PatientSex or "") not in SEXES:
         made.PatientSex = ""
     if "SpecificCharacterSet" in made:
-        _name_default_characters(made)
+        _name_default_character_set(made)
     sop_class = RETIRED.get(str(made.SOPClassUID), str(made.SOPClassUID))
-    if frames > 1 and sop_class in SEVERAL:
-        sop_class = SEVERAL[sop_class]
+    if frames > 1 and sop_class in MULTI_FRAME:
+        sop_class = MULTI_FRAME[sop_class]
     made.SOPClassUID = sop_class
-    if sop_class in SEVERAL:
-        for name in OF_FRAMES:
+    if sop_class in MULTI_FRAME:
+        for name in FRAME_ELEMENTS:
             if name in made:
                 del made[name]
     else:
@@ -53,16 +57,16 @@ def usable(made: Dataset, *, frames: int) -> Dataset:
     return made
 
 
-def _name_default_characters(made: Dataset) -> None:
-    told = made.SpecificCharacterSet
-    if not told:
+def _name_default_character_set(made: Dataset) -> None:
+    value = made.SpecificCharacterSet
+    if not value:
         del made.SpecificCharacterSet
-    elif not isinstance(told, str) and not told[0]:
-        made.SpecificCharacterSet = ["ISO 2022 IR 6", *told[1:]]
+    elif not isinstance(value, str) and not value[0]:
+        made.SpecificCharacterSet = ["ISO 2022 IR 6", *value[1:]]
 
 
 def _date(text: str) -> str:
-    """A date as it is, of the older form without its dots, or nothing."""
+    """A valid date, also from the older form with dots; else empty."""
     digits = text.replace(".", "") if re.fullmatch(r"\d{4}\.\d\d\.\d\d", text) else text
     try:
         date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
@@ -72,7 +76,7 @@ def _date(text: str) -> str:
 
 
 def _time(text: str) -> str:
-    """A time as it is, of the older form without its colons, or nothing."""
+    """A valid time, also from the older form with colons; else empty."""
     digits = text.replace(":", "")
     return digits if TIME.fullmatch(digits) else ""
 

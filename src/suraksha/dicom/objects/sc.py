@@ -1,11 +1,11 @@
-"""The overlay as a DICOM Secondary Capture, for archives that show neither SEG nor SR."""
+"""The overlay as a DICOM Secondary Capture, for viewers that show neither SEG nor SR."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from suraksha.dicom.objects import codes
-from suraksha.dicom.objects.source import Source, name_own_class
+from suraksha.dicom.objects.source import Source, restore_sop_class
 from suraksha.io.dicom_guard import suppress_pydicom_warnings
 from suraksha.reporting.overlay import overlay
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def make_capture(source: Source) -> Dataset:
-    """The image with mask, axes and sizes drawn in, and "research use only" burned in.
+    """The image with mask, calipers and sizes, and "Research use only" burned in.
 
     Args:
         source: The result and its image.
@@ -29,9 +29,11 @@ def _capture(source: Source) -> Dataset:
     from pydicom.uid import ExplicitVRLittleEndian
 
     result, spacing = source.result, source.result.image.spacing
-    capture = hd.sc.SCImage.from_ref_dataset(
+    # Any: highdicom declares integers, though Pixel Spacing is decimal
+    pixel_spacing: Any = None if spacing is None else (spacing.row_mm, spacing.col_mm)
+    capture: Dataset = hd.sc.SCImage.from_ref_dataset(
         source.header,
-        pixel_array=overlay(result.image, result.mask, lesions=result.lesions),
+        pixel_array=overlay(result.image, result.mask, lesions=result.lesions, enlarge=False),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",
@@ -40,12 +42,11 @@ def _capture(source: Source) -> Dataset:
         sop_instance_uid=source.uid("SC"),
         instance_number=source.instance_number,
         manufacturer=codes.MANUFACTURER,
-        pixel_spacing=None if spacing is None else (spacing.row_mm, spacing.col_mm),
-        patient_orientation=("L", "F"),
+        pixel_spacing=pixel_spacing,
+        patient_orientation=("L", "F"),  # required by highdicom, replaced below
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-    # how the probe was held is not known
-    capture.PatientOrientation = ""
+    capture.PatientOrientation = ""  # the orientation of the probe is unknown
     capture.Laterality = source.laterality
     capture.SeriesDescription = codes.SERIES_DESCRIPTIONS["SC"]
     capture.ManufacturerModelName = codes.MODEL_NAME
@@ -53,11 +54,11 @@ def _capture(source: Source) -> Dataset:
     capture.DerivationDescription = f"Overlay by {result.card.name}. {codes.NOTICE}"
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.BurnedInAnnotation = "YES"
-    of = Dataset()
-    of.ReferencedSOPClassUID = source.header.SOPClassUID
-    of.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = source.header.SOPClassUID
+    reference.ReferencedSOPInstanceUID = source.header.SOPInstanceUID
     if source.frame:
-        of.ReferencedFrameNumber = source.frame
-    capture.SourceImageSequence = [of]
-    name_own_class(capture, source)
+        reference.ReferencedFrameNumber = source.frame
+    capture.SourceImageSequence = [reference]
+    restore_sop_class(capture, source)
     return capture

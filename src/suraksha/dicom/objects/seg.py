@@ -1,31 +1,31 @@
-"""A result's mask as a DICOM Segmentation (PS3.3 A.51), one segment for each lesion."""
+"""The mask as a DICOM Segmentation (PS3.3 A.51), with one segment for each lesion."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.dicom.objects import codes
-from suraksha.dicom.objects.algorithm import algorithm, code, displayed
-from suraksha.dicom.objects.source import Source, name_own_class
+from suraksha.dicom.objects.source import Source, restore_sop_class
 from suraksha.errors import InputError
 from suraksha.io.dicom_guard import suppress_pydicom_warnings
 from suraksha.measurement.components import components
 from suraksha.types import Result
 
 if TYPE_CHECKING:
+    import highdicom as hd
     from pydicom import Dataset
 
 MAX_SEGMENTS = 200
 
 
 def make_seg(source: Source) -> Dataset:
-    """The SEG of a result: BINARY, of the image's own rows and columns.
+    """The SEG of a result: BINARY, with the image's rows and columns.
 
-    Viewers need a plane orientation to show it, even where there is no frame of reference; so the
-    identity stands in it, which says nothing about the patient.
+    Viewers require a plane orientation, even without a frame of reference. It is the identity and
+    has no meaning for the patient.
 
     Args:
         source: The result and its image.
@@ -36,9 +36,9 @@ def make_seg(source: Source) -> Dataset:
     result = source.result
     if not 0 < len(result.lesions) <= MAX_SEGMENTS:
         raise InputError(
-            f"no DICOM SEG can be written about '{result.image.name}'",
-            f"its mask holds {len(result.lesions)} lesions; 1 to {MAX_SEGMENTS} can be written",
-            "Write the SR, which also says that nothing was found",
+            f"cannot write DICOM SEG for '{result.image.name}'",
+            f"its mask has {len(result.lesions)} lesions; 1 to {MAX_SEGMENTS} are supported",
+            "Write the SR, which also reports that no lesion was found",
         )
     with suppress_pydicom_warnings():
         return _segmentation(source)
@@ -49,9 +49,9 @@ def _segmentation(source: Source) -> Dataset:
     from pydicom import Dataset
 
     result = source.result
-    seg = hd.seg.Segmentation(
+    seg: Dataset = hd.seg.Segmentation(
         source_images=[source.header],
-        pixel_array=labels(result),
+        pixel_array=label_map(result),
         segmentation_type="BINARY",
         segment_descriptions=[_description(source, lesion.label) for lesion in result.lesions],
         series_instance_uid=source.series_uid("SEG"),
@@ -63,44 +63,43 @@ def _segmentation(source: Source) -> Dataset:
         software_versions=codes.software_version(),
         device_serial_number=result.card.model_sha256[:16],
         content_label="LESION",
-        content_description="Lesion mask. Research use only",
-        pixel_measures=_measures(result),
+        content_description=f"Lesion segmentation. {codes.NOTICE}",
+        pixel_measures=_pixel_measures(result),
         omit_empty_frames=False,
     )
     seg.SeriesDescription = codes.SERIES_DESCRIPTIONS["SEG"]
     seg.PatientOrientation = ""
     plane = Dataset()
     plane.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    if "PlaneOrientationSequence" not in shared:
-        shared.PlaneOrientationSequence = [plane]
+    common = seg.SharedFunctionalGroupsSequence[0]
+    if "PlaneOrientationSequence" not in common:
+        common.PlaneOrientationSequence = [plane]
     if source.frame:
         for group in seg.PerFrameFunctionalGroupsSequence:
-            of = group.DerivationImageSequence[0].SourceImageSequence[0]
-            of.ReferencedFrameNumber = source.frame
-    name_own_class(seg, source)
+            reference = group.DerivationImageSequence[0].SourceImageSequence[0]
+            reference.ReferencedFrameNumber = source.frame
+    restore_sop_class(seg, source)
     return seg
 
 
-def _description(source: Source, number: int) -> Any:  # noqa: ANN401 - of highdicom
+def _description(source: Source, number: int) -> hd.seg.SegmentDescription:
     import highdicom as hd
 
-    kind = "SEMIAUTOMATIC" if source.corrected else "AUTOMATIC"
     return hd.seg.SegmentDescription(
         number,
         f"{codes.SEGMENT_LABEL} {number}",
-        segmented_property_category=code(codes.ABNORMAL),
-        segmented_property_type=code(codes.LESION),
-        algorithm_type=kind,
-        algorithm_identification=algorithm(source.result),
+        segmented_property_category=codes.concept(codes.ABNORMAL),
+        segmented_property_type=codes.concept(codes.LESION),
+        algorithm_type="SEMIAUTOMATIC" if source.corrected else "AUTOMATIC",
+        algorithm_identification=codes.segment_algorithm(source.result),
         tracking_uid=source.uid(f"lesion {number}"),
         tracking_id=f"{codes.SEGMENT_LABEL} {number}",
-        anatomic_regions=[code(codes.BREAST)],
-        display_color=displayed(),
+        anatomic_regions=[codes.concept(codes.BREAST)],
+        display_color=hd.color.CIELabColor.from_rgb(*codes.DISPLAY_COLOUR),
     )
 
 
-def _measures(result: Result) -> Any:  # noqa: ANN401 - of highdicom
+def _pixel_measures(result: Result) -> hd.PixelMeasuresSequence | None:
     import highdicom as hd
 
     spacing = result.image.spacing
@@ -111,8 +110,8 @@ def _measures(result: Result) -> Any:  # noqa: ANN401 - of highdicom
     )
 
 
-def labels(result: Result) -> NDArray[np.uint8]:
-    """Which lesion each pixel belongs to: its label, or 0.
+def label_map(result: Result) -> NDArray[np.uint8]:
+    """The label of the lesion that each pixel belongs to, or 0.
 
     Returns:
         (H, W) uint8.

@@ -1,4 +1,4 @@
-"""The image that a result belongs to, as writers of DICOM objects need it."""
+"""The image that a result belongs to, in the form that writers of DICOM objects need."""
 
 from __future__ import annotations
 
@@ -6,38 +6,45 @@ import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from suraksha.dicom.objects.codes import uid_of
-from suraksha.dicom.objects.sanitize import OF_FRAMES, usable
+from suraksha.dicom.objects.sanitize import FRAME_ELEMENTS, sanitize
 from suraksha.errors import InputError
 from suraksha.io.dicom import Origin
 from suraksha.io.dicom_guard import SECONDARY_CAPTURE, ULTRASOUND, suppress_pydicom_warnings
 from suraksha.types import Result
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import DataElement, Dataset
 
-# elements that writers copy and that a source may lack; they may be empty, not missing
+# elements that writers copy; an image may lack them, an object may have them empty
 MAY_BE_EMPTY = (
-    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate"),
-    *("StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
 )
-NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+REQUIRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A result and the image of a DICOM study that it was made from.
+    """A result and the image of a DICOM study that it belongs to.
 
     Args:
         result: The result.
-        header: The image's elements, a copy that writers can take, as those of one frame.
-        whole: The same of all frames.
-        sop_class: The image's own SOP class, which may be a retired one.
-        frame: Number of the frame, from 1, of an image of several; else None.
-        corrected: Whether a person changed the mask.
-        answer: A hash of what is told of the image.
+        header: The image's elements, a sanitized copy, as those of a single frame.
+        whole: The same for all frames.
+        sop_class: The image's original SOP class, which may be retired.
+        frame: Number of the frame, from 1, in a multi-frame image; else None.
+        corrected: Whether a person corrected the mask.
+        content: A hash of the result's content.
     """
 
     result: Result
@@ -46,15 +53,15 @@ class Source:
     sop_class: str
     frame: int | None
     corrected: bool
-    answer: str
+    content: str
 
     def uid(self, kind: str) -> str:
-        """The UID of an object, or a part of one, that tells this answer about this image."""
-        place = str(self.header.SOPInstanceUID), str(self.frame or "")
-        return uid_of(kind, *place, self.result.card.model_sha256, self.answer)
+        """The UID of an object, or of a part of one, for this result of this image."""
+        instance, frame = str(self.header.SOPInstanceUID), str(self.frame or "")
+        return uid_of(kind, instance, frame, self.result.card.model_sha256, self.content)
 
     def series_uid(self, kind: str) -> str:
-        """The UID of the series that such objects about this image's series go into."""
+        """The UID of the series of such objects for the image's series."""
         card = self.result.card
         return uid_of(f"{kind} series", str(self.header.SeriesInstanceUID), card.model_sha256)
 
@@ -62,14 +69,14 @@ class Source:
     def laterality(self) -> str:
         """``L``, ``R`` or empty."""
         for name in ("ImageLaterality", "Laterality"):
-            told = str(self.header.get(name) or "").strip().upper()
-            if told in ("L", "R"):
-                return told
+            value = str(self.header.get(name) or "").strip().upper()
+            if value in ("L", "R"):
+                return value
         return ""
 
     @property
     def instance_number(self) -> int:
-        """The image's own, at least 1."""
+        """The image's Instance Number, at least 1."""
         try:
             return max(1, int(self.header.get("InstanceNumber") or 1))
         except (TypeError, ValueError):
@@ -77,36 +84,43 @@ class Source:
 
 
 def source_of(result: Result, *, corrected: bool = False) -> Source:
-    """The image of a DICOM study that a result was made from.
+    """The image of a DICOM study that a result belongs to.
 
     Raises:
-        InputError: The image did not come from a DICOM file, or that file does not say which
-            study, series and instance it is.
+        InputError: The image was not read from a DICOM file, or that file has no study, series or
+            instance UID.
     """
     origin = result.image.origin
+    name = result.image.name
     if not isinstance(origin, Origin):
         raise InputError(
-            f"no DICOM object can be written about '{result.image.name}'",
-            "it did not come from a DICOM file, so there is no patient or study to file it under",
+            f"cannot write a DICOM object for '{name}'",
+            "it was not read from a DICOM file, so its patient and study are unknown",
             "Segment the DICOM file itself, or export PNG, GeoJSON, NRRD, CSV or JSON",
         )
-    missing = [name for name in NEEDED if not origin.header.get(name)]
+    missing = [name for name in REQUIRED if not origin.header.get(name)]
     if missing:
         raise InputError(
-            f"no DICOM object can be written about '{result.image.name}'",
-            f"its file has no {', '.join(missing)}",
+            f"cannot write a DICOM object for '{name}'",
+            f"its file lacks {', '.join(missing)}",
             "Export the image again from the scanner or archive",
         )
     with suppress_pydicom_warnings():
-        whole = usable(_copied(origin.header), frames=origin.frames)
-        header = _single_frame(whole)
-    frame = (origin.frame or 1) if "NumberOfFrames" in whole else None
-    own = str(origin.header.SOPClassUID)
-    return Source(result, header, whole, own, frame, corrected, _told(result, corrected))
+        whole = sanitize(_copy(origin.header), frames=origin.frames)
+        header = _as_single_frame(whole)
+    return Source(
+        result=result,
+        header=header,
+        whole=whole,
+        sop_class=str(origin.header.SOPClassUID),
+        frame=(origin.frame or 1) if "NumberOfFrames" in whole else None,
+        corrected=corrected,
+        content=_content_hash(result, corrected),
+    )
 
 
-def _told(result: Result, corrected: bool) -> str:
-    """A hash of all that objects tell of a result: mask, sizes, confidences, review, by whom."""
+def _content_hash(result: Result, corrected: bool) -> str:
+    """A hash of what the objects contain: mask, spacing, confidences, review, correction."""
     digest = hashlib.sha256(result.mask.tobytes())
     spacings = [scan.spacing for scan in result.image.scans]
     confidences = [
@@ -117,36 +131,36 @@ def _told(result: Result, corrected: bool) -> str:
     return digest.hexdigest()
 
 
-def _copied(header: Dataset, without: Sequence[str] = ()) -> Dataset:
+def _copy(header: Dataset, without: Sequence[str] = ()) -> Dataset:
     from pydicom import Dataset
 
     made = Dataset()
     made.file_meta = header.file_meta
     for element in header:
         if element.keyword not in without:
-            made.add(copy.deepcopy(element))  # else what is set in the copy is set in the original
+            made.add(copy.deepcopy(element))  # elements are shared and mutable
     for name in MAY_BE_EMPTY:
         if name not in made:
             setattr(made, name, "")
     return made
 
 
-def _single_frame(header: Dataset) -> Dataset:
-    """As an image of one frame, of which alone highdicom makes a SEG without coordinates."""
-    made = _copied(header, OF_FRAMES)
+def _as_single_frame(header: Dataset) -> Dataset:
+    """A copy as an image of one frame: highdicom makes a SEG without coordinates only for these."""
+    made = _copy(header, FRAME_ELEMENTS)
     if "NumberOfFrames" in header:
-        capture = str(header.SOPClassUID).startswith(SECONDARY_CAPTURE)
-        made.SOPClassUID = SECONDARY_CAPTURE if capture else ULTRASOUND
+        is_capture = str(header.SOPClassUID).startswith(SECONDARY_CAPTURE)
+        made.SOPClassUID = SECONDARY_CAPTURE if is_capture else ULTRASOUND
     return made
 
 
-def name_own_class(dataset: Dataset, source: Source) -> None:
-    """Let all references to the image name its own SOP class again."""
+def restore_sop_class(dataset: Dataset, source: Source) -> None:
+    """Set the original SOP class in all references to the image."""
 
-    def mend(item: Dataset, element: Any) -> None:  # noqa: ANN401 - an element of pydicom
-        about = item.get("ReferencedSOPInstanceUID") == source.header.SOPInstanceUID
-        if element.keyword == "ReferencedSOPClassUID" and about:
+    def restore(item: Dataset, element: DataElement) -> None:
+        is_image = item.get("ReferencedSOPInstanceUID") == source.header.SOPInstanceUID
+        if element.keyword == "ReferencedSOPClassUID" and is_image:
             element.value = source.sop_class
 
     if {source.header.SOPClassUID, source.whole.SOPClassUID} != {source.sop_class}:
-        dataset.walk(mend)
+        dataset.walk(restore)

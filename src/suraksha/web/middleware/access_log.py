@@ -1,4 +1,4 @@
-"""Around every request: headers that keep a browser strict, a line in the log, a count."""
+"""Security headers, a log line and metrics for every request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http import HTTPMethod
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from suraksha.web.metrics import Metrics
+from suraksha.web.monitoring import ServerMetrics
 
 LOG = logging.getLogger("suraksha.web")
 METHODS = tuple(method.value for method in HTTPMethod)
@@ -31,37 +31,39 @@ HEADERS = {
 
 
 class AccessLog:
-    """Counts and logs each request by its route, never by what a caller wrote.
+    """Adds security headers, and logs each request by its route, never by its URL.
 
     Args:
-        app: What is behind it.
-        metrics: Where it is counted.
+        app: The wrapped application.
+        metrics: Where requests are counted.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServerMetrics) -> None:
         self.app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on and tell what became of it."""
+        """Pass the request on, then log and count it."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start, number, status = time.perf_counter(), secrets.token_hex(6), 0
+        start, request_id, status = time.perf_counter(), secrets.token_hex(6), 0
 
-        async def strict_send(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers.update({**HEADERS, "X-Request-ID": number})
+                headers.update({**HEADERS, "X-Request-ID": request_id})
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         try:
-            await self.app(scope, receive, strict_send)
+            await self.app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
             route = str(getattr(scope.get("route"), "path", "other"))
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._metrics.request(route, method, status=status or 500, seconds=seconds)
-            LOG.info("%s %s %s %d %.0f ms", number, method, route, status or 500, 1000 * seconds)
+            self._metrics.count_request(route, method, status=status or 500, seconds=seconds)
+            LOG.info(
+                "%s %s %s %d %.0f ms", request_id, method, route, status or 500, 1000 * seconds
+            )

@@ -1,4 +1,4 @@
-"""How much may be sent and asked at once: size, time and slots, held while a body streams in."""
+"""Limits of request bodies: size, upload time, and number of concurrent requests."""
 
 from __future__ import annotations
 
@@ -9,79 +9,80 @@ from contextlib import suppress
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from suraksha.web.errors import HttpError, response_of
-from suraksha.web.settings import Limits
+from suraksha.web.errors import HttpError, error_response
+from suraksha.web.settings import RequestLimits
 
-# after a refusal the rest of a body is read and dropped for so long, or the caller, who is still
-# sending, would see a broken connection and not the answer
+# After a rejection the rest of the body is read and discarded for this long. Otherwise a client
+# that is still sending would see a broken connection instead of the response.
 DRAIN_S = 2.0
-READS_NOTHING = ("GET", "HEAD")
+BODYLESS_METHODS = ("GET", "HEAD")
 
 
 class BodyLimit:
-    """Lets so many requests with a body through at once, and each so many bytes and seconds.
+    """Limits the number of concurrent requests with a body, and the size and time of each body.
 
     Args:
-        app: What is behind it.
-        limits: The bounds.
-        overdue: Tells how many workers are still busy with requests that were given up.
+        app: The wrapped application.
+        limits: The limits.
+        overdue: Returns the number of workers still busy with requests that timed out.
     """
 
-    def __init__(self, app: ASGIApp, limits: Limits, overdue: Callable[[], int]) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, *, overdue: Callable[[], int]) -> None:
         self.app, self._limits, self._overdue = app, limits, overdue
-        self.taken = 0
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or pass the request on with a body that is counted."""
-        if scope["type"] != "http" or scope["method"] in READS_NOTHING:
+        """Reject the request, or pass it on with a limited body."""
+        if scope["type"] != "http" or scope["method"] in BODYLESS_METHODS:
             await self.app(scope, receive, send)
             return
-        body = _Body(receive, self._limits)
+        body = _LimitedBody(receive, self._limits)
         try:
             self._check(Headers(scope=scope))
-        except HttpError as refused:
+        except HttpError as error:
             await body.drain()
-            await response_of(refused)(scope, receive, send)
+            await error_response(error)(scope, receive, send)
             return
-        self.taken += 1
+        self.in_flight += 1
         try:
             await self.app(scope, body, send)
         finally:
-            self.taken -= 1
+            self.in_flight -= 1
 
     def _check(self, headers: Headers) -> None:
-        if self.taken + self._overdue() >= self._limits.requests:
+        if self.in_flight + self._overdue() >= self._limits.max_requests:
             raise HttpError(
                 429,
                 "the server is busy",
-                f"it takes {self._limits.requests} requests at once",
-                "Try again after the seconds of Retry-After",
+                why=f"it accepts {self._limits.max_requests} concurrent requests",
+                fix="Try again after the number of seconds in Retry-After",
                 retry_s=1,
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._limits.upload_bytes:
+        if length.isdecimal() and int(length) > self._limits.max_upload_bytes:
             raise _too_large(self._limits)
 
 
-def _too_large(limits: Limits) -> HttpError:
+def _too_large(limits: RequestLimits) -> HttpError:
     return HttpError(
         413,
         "the upload is too large",
-        f"this server takes {limits.upload_mb} MiB a request",
-        "Send fewer images or a shorter clip, or start it with a greater --max-upload",
+        why=f"the limit of this server is {limits.max_upload_mb} MiB per request",
+        fix="Send fewer images or a shorter video, or start the server with a larger "
+        "--max-upload-mb",
     )
 
 
-class _Body:
-    """Receives a body, counts it and watches the time."""
+class _LimitedBody:
+    """Receives a body, and limits its size and upload time."""
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
+    def __init__(self, receive: Receive, limits: RequestLimits) -> None:
         self._receive, self._limits = receive, limits
         self._count, self._ended = 0, False
-        self._due = asyncio.get_running_loop().time() + limits.seconds
+        self._due = asyncio.get_running_loop().time() + limits.timeout_s
 
     async def __call__(self) -> Message:
-        if self._ended:  # what waits for the caller to hang up has all the time
+        if self._ended:  # waiting for the client to disconnect has no time limit
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._due):
@@ -89,19 +90,19 @@ class _Body:
         except TimeoutError as error:
             raise HttpError(
                 408,
-                "the upload took too long",
-                f"it was not here after {self._limits.seconds:.0f} s",
-                "Send it again, or send less",
+                "the upload timed out",
+                why=f"it was not complete after {self._limits.timeout_s:.0f} s",
+                fix="Send it again, or send fewer or smaller files",
             ) from error
         self._count += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
-        if self._count > self._limits.upload_bytes:
+        if self._count > self._limits.max_upload_bytes:
             await self.drain()
             raise _too_large(self._limits)
         return message
 
     async def drain(self) -> None:
-        """Read and drop what is still coming, for a short while."""
+        """Read and discard the rest of the body, for at most `DRAIN_S` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 while not self._ended:

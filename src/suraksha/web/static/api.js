@@ -1,16 +1,23 @@
-// The server's addresses. Nothing else is ever called.
+// Requests to this server. No other address is called.
 
-export class Problem extends Error {
-  constructor(status, error) {
-    super(`${error.what}: ${error.why}. ${error.fix}.`);
+export class RequestError extends Error {
+  constructor(status, { what, why, fix }) {
+    super(`${what[0].toUpperCase()}${what.slice(1)}: ${why}. ${fix}.`);
     this.status = status;
   }
 }
 
+const UNREACHABLE = {
+  what: "the request failed",
+  why: "the server is not reachable, or the file could not be read",
+  fix: "Check that the server is running; folders cannot be opened",
+};
+const MAX_RETRIES = 5;
+
 let token = sessionStorage.getItem("token") ?? "";
-const given = new URLSearchParams(location.hash.slice(1)).get("token");
-if (given) {
-  setToken(given);
+const tokenInUrl = new URLSearchParams(location.hash.slice(1)).get("token");
+if (tokenInUrl) {
+  setToken(tokenInUrl);
   history.replaceState(null, "", location.pathname);
 }
 
@@ -21,21 +28,21 @@ export function setToken(text) {
 
 async function call(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  for (let turn = 0; ; turn++) {
+  for (let attempt = 0; ; attempt++) {
     let response;
     try {
       response = await fetch(path, { ...options, headers, cache: "no-store" });
     } catch {
-      throw new Problem(0, { what: "the server does not answer", why: "it has ended or the network is down", fix: "Start it again" });
+      throw new RequestError(0, UNREACHABLE);
     }
     if (response.ok) return response;
-    if (response.status === 429 && turn < 5) {
-      const wait = Number(response.headers.get("Retry-After") ?? 1);
-      await new Promise((done) => setTimeout(done, 1000 * wait));
+    if (response.status === 429 && attempt < MAX_RETRIES) {
+      const seconds = Number(response.headers.get("Retry-After") ?? 1);
+      await new Promise((done) => setTimeout(done, 1000 * seconds));
       continue;
     }
-    const answer = await response.json().catch(() => null);
-    throw new Problem(response.status, answer?.error ?? { what: `status ${response.status}`, why: "the answer cannot be read", fix: "Try again" });
+    const body = await response.json().catch(() => null);
+    throw new RequestError(response.status, body?.error ?? { what: `HTTP status ${response.status}`, why: "the response could not be parsed", fix: "Try again" });
   }
 }
 
@@ -43,7 +50,7 @@ function form(fields) {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one instanceof Blob) body.append(name, one, "image"); // the file's own name stays here
+      if (one instanceof Blob) body.append(name, one, "image"); // the file's own name is not sent
       else if (one !== undefined && one !== null && one !== "") body.append(name, one);
     }
   }
@@ -55,14 +62,15 @@ export const segment = async (fields) => (await call("/v1/segment", form(fields)
 export const frames = async (fields) => (await call("/v1/frames", form(fields))).json();
 export const measure = async (fields) => (await call("/v1/measure", form(fields))).json();
 
-export async function exported(kind, fields) {
+// The exported file, and the end of its name, such as "lesions.csv".
+export async function exportFile(kind, fields) {
   const response = await call(`/v1/export/${kind}`, form(fields));
-  const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition"))?.[1];
-  return { blob: await response.blob(), name: name ?? `suraksha-${kind}` };
+  const name = /filename="suraksha-([^"]+)"/.exec(response.headers.get("Content-Disposition"))?.[1];
+  return { blob: await response.blob(), suffix: name ?? kind };
 }
 
-export function pngBlob(text) {
-  return new Blob([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], { type: "image/png" });
+export function pngBlob(base64) {
+  return new Blob([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], { type: "image/png" });
 }
 
 export function save(blob, name) {

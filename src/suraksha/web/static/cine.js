@@ -2,27 +2,28 @@
 
 import { byId } from "./panel.js";
 
-const REST_MS = 350; // how long a frame must be looked at before it is segmented
+const SETTLE_MS = 350; // a frame is segmented once it has been shown for this long
 
 export class Cine {
+  // host: {show(frame), settle()}
   constructor(host) {
     this.host = host;
     this.case = null;
-    this.timer = this.resting = null;
+    this.timer = this.settling = null;
     byId("play").addEventListener("click", () => this.toggle());
     byId("frame").addEventListener("input", () => { this.stop(); this.go(Number(byId("frame").value)); });
   }
 
+  get playing() { return this.timer !== null; }
+
   open(one) {
     this.case = one;
-    byId("cine").hidden = !one.cine;
     byId("fps").value = Math.round(one.fps ?? 25);
-    this.told(one);
+    this.update(one);
   }
 
-  told(one, loaded) {
-    if (loaded !== undefined) this.loaded = loaded;
-    byId("cine").hidden = !one.cine;
+  update(one) {
+    byId("cine").hidden = !one.isClip;
     byId("frame").max = one.frames - 1;
     byId("frame").value = one.frame;
     byId("frame").setAttribute("aria-valuetext", `frame ${one.frame + 1} of ${one.frames}`);
@@ -31,21 +32,21 @@ export class Cine {
 
   go(frame) {
     const one = this.case;
-    if (!one?.cine) return;
+    if (!one?.isClip) return;
     this.host.show((frame + one.frames) % one.frames);
-    clearTimeout(this.resting);
-    if (!this.timer) this.resting = setTimeout(() => this.host.rest(), REST_MS);
+    clearTimeout(this.settling);
+    if (!this.playing) this.settling = setTimeout(() => this.host.settle(), SETTLE_MS);
   }
 
   step(by) {
-    if (!this.case?.cine) return;
+    if (!this.case?.isClip) return;
     this.stop();
     this.go(this.case.frame + by);
   }
 
   toggle() {
-    if (this.timer) this.stop(true);
-    else if (this.case?.cine) this.play();
+    if (this.playing) this.stop(true);
+    else if (this.case?.isClip) this.play();
   }
 
   play() {
@@ -59,12 +60,12 @@ export class Cine {
     this.timer = setTimeout(next, 0);
   }
 
-  stop(rest = false) {
-    if (!this.timer) return;
+  stop(settle = false) {
+    if (!this.playing) return;
     clearTimeout(this.timer);
     this.timer = null;
     byId("play").textContent = "Play";
     byId("play").setAttribute("aria-pressed", "false");
-    if (rest) this.host.rest();
+    if (settle) this.host.settle();
   }
 }

@@ -1,35 +1,35 @@
-// The keyboard. Single keys can be switched off, and are left alone where one types.
+// Keyboard shortcuts. Single-key shortcuts can be disabled, and are ignored in text fields.
 
 import { byId } from "./panel.js";
 
 const TOOLS = { w: "window", h: "pan", m: "caliper", c: "contour", b: "brush", e: "erase" };
 
 export class Keys {
-  constructor(tools, view, { act, cine, draw, heat }) {
+  constructor(tools, view, { actions, cine, render, showAttention }) {
     this.tools = tools;
-    this.map = "";
-    const press = (id) => { if (!byId(id).disabled) act[id](); };
+    this.lastMap = "";
+    const press = (id) => { if (!byId(id).disabled) actions[id](); };
     this.keys = {
-      "+": act["zoom-in"], "=": act["zoom-in"], "-": act["zoom-out"], "0": act.fit,
-      "[": () => this.brush(-2), "]": () => this.brush(2),
+      "+": actions["zoom-in"], "=": actions["zoom-in"], "-": actions["zoom-out"], "0": actions.fit,
+      "[": () => this.resizeBrush(-2), "]": () => this.resizeBrush(2),
       ",": () => cine.step(-1), ".": () => cine.step(1), " ": () => cine.toggle(),
-      o: () => { view.show.all = !view.show.all; draw(); },
-      a: () => { this.nextMap(); heat(); },
-      "?": act["help-open"],
+      o: () => { view.show.all = !view.show.all; render(); },
+      a: () => { this.toggleMap(); showAttention(); },
+      "?": actions["help-open"],
     };
     document.addEventListener("keydown", (event) => {
       const onImage = event.target === view.canvas;
-      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") {
+      if ((event.ctrlKey || event.metaKey) && ["z", "y"].includes(event.key.toLowerCase())) {
         if (event.target.matches("input[type=number], input[type=password]")) return;
         event.preventDefault();
-        press(event.shiftKey ? "redo" : "undo");
+        press(event.shiftKey || event.key.toLowerCase() === "y" ? "redo" : "undo");
       } else if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
       else if (onImage && tools.key(event)) event.preventDefault();
-      else if (byId("letters").checked && this.free(event)) this.single(event);
+      else if (byId("letters").checked && this.isShortcut(event)) this.single(event);
     });
   }
 
-  free({ target, key }) {
+  isShortcut({ target, key }) {
     if (target.matches("input:not([type=radio], [type=checkbox], [type=range]), select")) return false;
     return !(key === " " && target.matches("button, input"));
   }
@@ -44,15 +44,15 @@ export class Keys {
     event.preventDefault();
   }
 
-  brush(by) {
+  resizeBrush(by) {
     const slider = byId("brush");
     slider.value = Number(slider.value) + by;
     this.tools.setRadius(Number(slider.value));
   }
 
-  nextMap() {
+  toggleMap() {
     const select = byId("map");
-    if (select.value) [this.map, select.value] = [select.value, ""];
-    else select.value = this.map || (select.options[select.options.length - 1]?.value ?? "");
+    if (select.value) [this.lastMap, select.value] = [select.value, ""];
+    else select.value = this.lastMap || (select.options[select.options.length - 1]?.value ?? "");
   }
 }

@@ -1,28 +1,28 @@
-// Draws an image with all that lies over it, and turns places on the screen into [row, col].
+// Draws the image and its overlays, and converts screen positions to [row, col].
 
 import { trace } from "./mask.js";
 
 const TINT = "#f0a81c", AXES = "#6cc0f5", CALIPER = "#7ee0a8";
-// as suraksha.reporting.attention: dark blue over red to yellow
-const HEAT = [[10, 10, 60], [110, 20, 110], [210, 50, 60], [250, 150, 30], [255, 250, 140]];
+// the colours of suraksha.reporting.attention: dark blue, red, yellow
+const ATTENTION = [[10, 10, 60], [110, 20, 110], [210, 50, 60], [250, 150, 30], [255, 250, 140]];
 
-function heatColour(value) {
-  const place = (value / 255) * (HEAT.length - 1);
-  const low = Math.min(Math.floor(place), HEAT.length - 2);
-  return HEAT[low].map((c, n) => c + (HEAT[low + 1][n] - c) * (place - low));
+function attentionColour(value) {
+  const position = (value / 255) * (ATTENTION.length - 1);
+  const low = Math.min(Math.floor(position), ATTENTION.length - 2);
+  return ATTENTION[low].map((c, n) => c + (ATTENTION[low + 1][n] - c) * (position - low));
 }
 
 export class View {
   constructor(canvas) {
     this.canvas = canvas;
-    this.pen = canvas.getContext("2d");
-    this.show = { opacity: 0.22, contours: true, axes: true, heat: 0.55, all: true };
+    this.context = canvas.getContext("2d");
+    this.show = { maskOpacity: 0.22, contours: true, axes: true, attentionOpacity: 0.55, all: true };
     this.window = { width: 255, level: 127.5 };
     this.scale = 1;
-    this.offset = [0, 0]; // where the image's corner lies: x, y
+    this.offset = [0, 0]; // of the top left corner of the image, in canvas pixels: x, y
     this.cursor = null;
-    this.brush = null; // radius of what is painted with
-    this.due = false;
+    this.brush = null; // radius of the brush in image pixels
+    this.scheduled = false;
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
@@ -38,24 +38,24 @@ export class View {
     this.draw();
   }
 
-  // content: {mask, contours, lesions, calipers, moved, handles}
+  // The overlays are drawn from this.content: {mask, contours, lesions, calipers, moved, handles, selected}
   async setImage(blob, keep = false) {
     const image = await createImageBitmap(blob);
     const same = this.columns === image.width && this.rows === image.height;
     [this.columns, this.rows] = [image.width, image.height];
     const canvas = new OffscreenCanvas(this.columns, this.rows);
-    const pen = canvas.getContext("2d", { willReadFrequently: true });
-    pen.drawImage(image, 0, 0);
-    this.source = pen.getImageData(0, 0, this.columns, this.rows);
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(image, 0, 0);
+    this.source = context.getImageData(0, 0, this.columns, this.rows);
     this.base = canvas;
-    this.basePen = pen;
+    this.baseContext = context;
     this.applyWindow();
     if (!keep || !same) this.fit();
     this.draw();
   }
 
   clear() {
-    this.source = this.base = this.content = this.heatMap = null;
+    this.source = this.base = this.content = this.attention = null;
     this.draw();
   }
 
@@ -77,20 +77,20 @@ export class View {
       to[n + 2] = table[from[n + 2]];
       to[n + 3] = 255;
     }
-    this.basePen.putImageData(made, 0, 0);
+    this.baseContext.putImageData(made, 0, 0);
   }
 
-  async setHeat(blob, box) {
-    this.heatMap = null;
+  async setAttention(blob, box) {
+    this.attention = null;
     if (blob) {
       const image = await createImageBitmap(blob);
       const canvas = new OffscreenCanvas(image.width, image.height);
-      const pen = canvas.getContext("2d");
-      pen.drawImage(image, 0, 0);
-      const data = pen.getImageData(0, 0, image.width, image.height);
-      for (let n = 0; n < data.data.length; n += 4) data.data.set(heatColour(data.data[n]), n);
-      pen.putImageData(data, 0, 0);
-      this.heatMap = { canvas, box };
+      const context = canvas.getContext("2d");
+      context.drawImage(image, 0, 0);
+      const data = context.getImageData(0, 0, image.width, image.height);
+      for (let n = 0; n < data.data.length; n += 4) data.data.set(attentionColour(data.data[n]), n);
+      context.putImageData(data, 0, 0);
+      this.attention = { canvas, box };
     }
     this.draw();
   }
@@ -106,7 +106,7 @@ export class View {
 
   zoom(factor, x = this.canvas.width / 2, y = this.canvas.height / 2) {
     const scale = Math.min(Math.max(this.scale * factor, 0.05), 60 * (this.ratio || 1));
-    this.offset = [x, y].map((place, n) => place - ((place - this.offset[n]) * scale) / this.scale);
+    this.offset = [x, y].map((position, n) => position - ((position - this.offset[n]) * scale) / this.scale);
     this.scale = scale;
     this.fitted = false;
     this.draw();
@@ -118,8 +118,8 @@ export class View {
     this.draw();
   }
 
-  // screen pixels of the canvas from an event
-  place(event) {
+  // The position of an event in canvas pixels: x, y.
+  position(event) {
     const box = this.canvas.getBoundingClientRect();
     return [(event.clientX - box.left) * this.ratio, (event.clientY - box.top) * this.ratio];
   }
@@ -128,46 +128,46 @@ export class View {
   toScreen([row, col]) { return [col * this.scale + this.offset[0], row * this.scale + this.offset[1]]; }
 
   draw() {
-    if (this.due) return;
-    this.due = true;
-    requestAnimationFrame(() => { this.due = false; this.paint(); });
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => { this.scheduled = false; this.paint(); });
   }
 
   paint() {
-    const { pen, canvas } = this;
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.clearRect(0, 0, canvas.width, canvas.height);
+    const { context, canvas } = this;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
     if (!this.base) return;
-    pen.setTransform(this.scale, 0, 0, this.scale, ...this.offset);
-    pen.imageSmoothingEnabled = this.scale < 6;
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(this.base, 0, 0);
-    if (this.heatMap && this.show.heat) this.paintHeat();
+    context.setTransform(this.scale, 0, 0, this.scale, ...this.offset);
+    context.imageSmoothingEnabled = this.scale < 6;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(this.base, 0, 0);
+    if (this.attention && this.show.attentionOpacity) this.paintAttention();
     if (this.content && this.show.all) this.paintContent(this.content);
     this.paintCursor();
   }
 
-  paintHeat() {
-    const [top, left, bottom, right] = this.heatMap.box;
-    this.pen.globalAlpha = this.show.heat;
-    this.pen.imageSmoothingEnabled = true;
-    this.pen.drawImage(this.heatMap.canvas, left, top, right - left, bottom - top);
-    this.pen.globalAlpha = 1;
+  paintAttention() {
+    const [top, left, bottom, right] = this.attention.box;
+    this.context.globalAlpha = this.show.attentionOpacity;
+    this.context.imageSmoothingEnabled = true;
+    this.context.drawImage(this.attention.canvas, left, top, right - left, bottom - top);
+    this.context.globalAlpha = 1;
   }
 
-  paintContent({ mask, contours, lesions, calipers, moved, handles, picked }) {
-    const pen = this.pen, px = (this.ratio || 1) / this.scale;
-    if (mask && this.show.opacity) this.paintMask(mask);
-    pen.lineJoin = "round";
+  paintContent({ mask, contours, lesions, calipers, moved, handles, selected }) {
+    const context = this.context, px = (this.ratio || 1) / this.scale;
+    if (mask && this.show.maskOpacity) this.paintMask(mask);
+    context.lineJoin = "round";
     if (this.show.contours) {
       contours.forEach((contour, n) => {
         const path = trace(new Path2D(), moved?.index === n ? moved.points : contour);
-        pen.strokeStyle = "#000a";
-        pen.lineWidth = 3.4 * px;
-        pen.stroke(path);
-        pen.strokeStyle = TINT;
-        pen.lineWidth = (n === picked ? 2.4 : 1.7) * px;
-        pen.stroke(path);
+        context.strokeStyle = "#000a";
+        context.lineWidth = 3.4 * px;
+        context.stroke(path);
+        context.strokeStyle = TINT;
+        context.lineWidth = (n === selected ? 2.4 : 1.7) * px;
+        context.stroke(path);
         if (handles) this.paintHandles(moved?.index === n ? moved.points : contour, px);
       });
     }
@@ -189,76 +189,76 @@ export class View {
   paintMask(mask) {
     const tinted = (this.tinted ??= new OffscreenCanvas(1, 1));
     if (tinted.width !== mask.columns || tinted.height !== mask.rows) [tinted.width, tinted.height] = [mask.columns, mask.rows];
-    const pen = tinted.getContext("2d");
-    pen.globalCompositeOperation = "copy";
-    pen.drawImage(mask.canvas, 0, 0);
-    pen.globalCompositeOperation = "source-in";
-    pen.fillStyle = TINT;
-    pen.fillRect(0, 0, tinted.width, tinted.height);
-    this.pen.globalAlpha = this.show.opacity;
-    this.pen.drawImage(tinted, 0, 0);
-    this.pen.globalAlpha = 1;
+    const context = tinted.getContext("2d");
+    context.globalCompositeOperation = "copy";
+    context.drawImage(mask.canvas, 0, 0);
+    context.globalCompositeOperation = "source-in";
+    context.fillStyle = TINT;
+    context.fillRect(0, 0, tinted.width, tinted.height);
+    this.context.globalAlpha = this.show.maskOpacity;
+    this.context.drawImage(tinted, 0, 0);
+    this.context.globalAlpha = 1;
   }
 
   paintHandles(points, px) {
     const step = Math.max(Math.round(points.length / 28), 1);
-    this.pen.fillStyle = "#14181d";
-    this.pen.strokeStyle = TINT;
-    this.pen.lineWidth = 1.4 * px;
+    this.context.fillStyle = "#14181d";
+    this.context.strokeStyle = TINT;
+    this.context.lineWidth = 1.4 * px;
     for (let n = 0; n < points.length - step / 2; n += step) {
-      this.pen.beginPath();
-      this.pen.arc(points[n][1], points[n][0], 3.6 * px, 0, 7);
-      this.pen.fill();
-      this.pen.stroke();
+      this.context.beginPath();
+      this.context.arc(points[n][1], points[n][0], 3.6 * px, 0, 7);
+      this.context.fill();
+      this.context.stroke();
     }
   }
 
   paintLine([[row, col], [toRow, toCol]], colour, px) {
-    const pen = this.pen;
+    const context = this.context;
     for (const [style, width] of [["#000a", 3], [colour, 1.4]]) {
-      pen.strokeStyle = style;
-      pen.lineWidth = width * px;
-      pen.beginPath();
-      pen.moveTo(col, row);
-      pen.lineTo(toCol, toRow);
+      context.strokeStyle = style;
+      context.lineWidth = width * px;
+      context.beginPath();
+      context.moveTo(col, row);
+      context.lineTo(toCol, toRow);
       for (const [y, x] of [[row, col], [toRow, toCol]]) {
-        pen.moveTo(x - 5 * px, y);
-        pen.lineTo(x + 5 * px, y);
-        pen.moveTo(x, y - 5 * px);
-        pen.lineTo(x, y + 5 * px);
+        context.moveTo(x - 5 * px, y);
+        context.lineTo(x + 5 * px, y);
+        context.moveTo(x, y - 5 * px);
+        context.lineTo(x, y + 5 * px);
       }
-      pen.stroke();
+      context.stroke();
     }
   }
 
-  paintText(text, place, colour) {
-    const pen = this.pen, ratio = this.ratio || 1, [x, y] = this.toScreen(place);
-    pen.save();
-    pen.setTransform(1, 0, 0, 1, 0, 0);
-    pen.font = `600 ${13 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
-    const width = pen.measureText(text).width, left = Math.min(x + 8 * ratio, this.canvas.width - width - 8 * ratio);
-    pen.fillStyle = "#000c";
-    pen.fillRect(left - 4 * ratio, y - 19 * ratio, width + 8 * ratio, 18 * ratio);
-    pen.fillStyle = colour;
-    pen.fillText(text, left, y - 5.5 * ratio);
-    pen.restore();
+  paintText(text, position, colour) {
+    const context = this.context, ratio = this.ratio || 1, [x, y] = this.toScreen(position);
+    context.save();
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.font = `600 ${13 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
+    const width = context.measureText(text).width, left = Math.min(x + 8 * ratio, this.canvas.width - width - 8 * ratio);
+    context.fillStyle = "#000c";
+    context.fillRect(left - 4 * ratio, y - 19 * ratio, width + 8 * ratio, 18 * ratio);
+    context.fillStyle = colour;
+    context.fillText(text, left, y - 5.5 * ratio);
+    context.restore();
   }
 
   paintCursor() {
     if (!this.cursor) return;
-    const pen = this.pen, [row, col] = this.cursor, px = (this.ratio || 1) / this.scale;
-    pen.lineWidth = 1.3 * px;
-    pen.strokeStyle = "#fff";
-    pen.beginPath();
-    if (this.brush) pen.arc(col, row, this.brush, 0, 7);
+    const context = this.context, [row, col] = this.cursor, px = (this.ratio || 1) / this.scale;
+    context.lineWidth = 1.3 * px;
+    context.strokeStyle = "#fff";
+    context.beginPath();
+    if (this.brush) context.arc(col, row, this.brush, 0, 7);
     else {
       for (const [a, b] of [[-14, -4], [4, 14]]) {
-        pen.moveTo(col + a * px, row);
-        pen.lineTo(col + b * px, row);
-        pen.moveTo(col, row + a * px);
-        pen.lineTo(col, row + b * px);
+        context.moveTo(col + a * px, row);
+        context.lineTo(col + b * px, row);
+        context.moveTo(col, row + a * px);
+        context.lineTo(col, row + b * px);
       }
     }
-    pen.stroke();
+    context.stroke();
   }
 }
