@@ -163,6 +163,7 @@ def claims_table(runs: ComparedRuns, *, recipe: str) -> Table:
             "holds: undecided where the 95 % interval includes the limit (0 for a difference). "
             "Intervals are over the test images; another training moves the figures too. "
             "Quantities without an interval are decided by their value.",
+            "A network overfits if its training accuracy is above its validation accuracy.",
             f"The accuracy of a mask without a lesion pixel is {background:.4f} here.",
             "The paper gives no widths, epochs or split, so times and multiply-accumulates are "
             "those of the widths chosen here.",
@@ -316,7 +317,7 @@ def _training_claims(runs: ComparedRuns) -> Iterator[Claim]:
             f"training minus validation accuracy, {other.label} minus {runs.proposed.label}",
             published,
             Estimate(difference, math.nan, math.nan),
-            YES if difference > 0 else NO,
+            YES if difference > 0 and overfit(other) > 0 else NO,
             signed=True,
         )
 

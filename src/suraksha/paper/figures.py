@@ -190,8 +190,8 @@ def _plot(axes: Axes, line: Sequence[Mapping[str, float]], key: str, **style: An
 
 
 def _limits(lines: Sequence[Sequence[Mapping[str, float]]], key: str) -> tuple[float, float]:
-    """Limits that show the differences: without the first epoch, which is far from the others."""
-    values = [one[key] for line in lines for one in (line[1:] or line)]
+    """Limits that show the differences: without the first epochs, which are far from the rest."""
+    values = [one[key] for line in lines for one in line[len(line) // 4 :]]
     margin = 0.05 * (max(values) - min(values)) or 0.01
     return min(values) - margin, max(values) + margin
 
