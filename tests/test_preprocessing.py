@@ -151,8 +151,8 @@ def test_a_mask_is_restored_after_resizing(shape, grid, place, size):
     before = mask.copy()
     there = resize_mask(mask, grid)
     back = restore(there.astype(np.float32), Image(np.zeros(shape, np.uint8))) >= 0.5
-    # The outline moves by about half a pixel of the coarser grid at the most; a semi-axis is at
-    # least 4.8 pixels of the network's grid long.
+    # The outline moves by about half a pixel of the coarser grid; a semi-axis is
+    # 4.8 pixels or more long on the network grid.
     assert dice(mask, back) >= 0.9
     np.testing.assert_array_equal(mask, before)
 

@@ -13,7 +13,7 @@ import tomli_w
 
 from suraksha.cli.app import main
 
-PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "paper"\nnumbers = [0, 1]\n'
+PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "paper"\nsplits = [0, 1]\n'
 EPOCHS = 40
 
 

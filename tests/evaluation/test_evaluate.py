@@ -287,8 +287,8 @@ def test_a_rule_is_applied_and_its_cost_is_shown(samples):
 def test_lesion_sizes_are_separate_parts(samples):
     found = score(segmenting(ones), samples, name="all")
     for band in SIZE_BANDS:
-        shares = [s.truth.mean() for s in samples if not s.item.normal]
-        expected = sum(band.low <= 100 * fraction < band.high for fraction in shares)
+        fractions = [s.truth.mean() for s in samples if not s.item.normal]
+        expected = sum(band.low <= 100 * fraction < band.high for fraction in fractions)
         rows = [r.summary.images for r in found.rows if (r.model, r.part) == ("all", band.part)]
         assert rows == [expected] * bool(expected)
     mine = [row.part for row in found.rows if row.model == "all"]

@@ -1,4 +1,4 @@
-"""Plans of tiny recipes, and a training that is counted but not done."""
+"""Plans of tiny recipes, and a fake training that only counts its calls."""
 
 import json
 
@@ -56,7 +56,7 @@ SCORES = (image("a", 16, 16), image("b", 4, 12), image("n", 3, 0))
 
 
 class Counted:
-    """Stands in for training and scoring; counts what is asked of it."""
+    """A fake of training and scoring that counts its calls."""
 
     def __init__(self):
         self.trained, self.scored = [], []
@@ -82,8 +82,12 @@ class Counted:
         self.scored.append((run.config.data.split, grid))
         facts = {
             **training_facts(run),
-            **{"parameters": 10, "macs": 100, "scored_dataset": "synthetic"},
-            **{"grid": grid, "scored_part": part},
+            "run": run.folder.name,
+            "parameters": 10,
+            "macs": 100,
+            "scored_dataset": "synthetic",
+            "grid": grid,
+            "scored_part": part,
         }
         lesions = SCORES[:2]
         parts = {"lesion": lesions, "consistent": lesions, "normal": SCORES[2:]}
@@ -108,5 +112,5 @@ def counted(monkeypatch, tmp_path):
     monkeypatch.setattr(
         run, "cache_for", lambda config, *_, **__: fake.packed.append(config.data.size) or Cache
     )
-    fake.error = TrainError("it broke", "it was told to", "Do nothing")
+    fake.error = TrainError("it failed", "a test asked for it", "Do nothing")
     return fake

@@ -5,14 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-import suraksha
 from suraksha.cli.app import main
 from suraksha.errors import UsageError
-from suraksha.experiments.execution import BenchOptions, run_plan
+from suraksha.experiments.execution import PlanOptions, run_plan
 from suraksha.experiments.plan import load_plan
-from suraksha.experiments.status import states
+from suraksha.experiments.results import run_states
 
-PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "clean"\nnumbers = [0, 1, 2]\n'
+PLAN = '[[runs]]\nrecipe = "tiny.toml"\nprotocol = "clean"\nsplits = [0, 1, 2]\n'
 
 
 @pytest.fixture
@@ -24,35 +23,35 @@ def times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*-*/*")}
 
 
-def test_all_is_done_once_and_never_again(plan, counted, tmp_path):
-    told = []
-    options = BenchOptions(log=told.append, progress=False)
+def test_finished_runs_are_not_repeated(plan, counted, tmp_path):
+    lines = []
+    options = PlanOptions(log=lines.append, progress=False)
     first = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 1, 2]
     assert counted.scored == [(n, grid) for n in (0, 1, 2) for grid in ("native", "32x32")]
-    assert counted.packed == [32], "one size is packed once"
+    assert counted.packed == [32], "one input size is cached once"
     assert (first.failed, first.report["missing"]) == ({}, [])
-    assert told[0] == "plan plan: 3 runs, 0 finished"
-    assert told[1].startswith("1 of 3: tiny-suraksha-32-clean-0-")
-    assert told[1].endswith("(3 left)"), "nothing is known yet"
-    assert told[3].endswith("(1 left, about 0 h 01 min of training)"), "each took a minute"
+    assert lines[0] == "plan plan: 3 runs, 0 finished"
+    assert lines[1].startswith("1 of 3: tiny-suraksha-32-clean-0-")
+    assert lines[1].endswith("(3 left)"), "no duration is known yet"
+    assert lines[3].endswith("(1 left, about 0 h 01 min of training)"), "each took a minute"
     before = times(tmp_path / "out")
     again = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 1, 2]
     assert len(counted.scored) == 6
     assert times(tmp_path / "out") == before
     assert again.report == first.report
-    assert told[-1] == "plan plan: 3 runs, 3 finished"
+    assert lines[-1] == "plan plan: 3 runs, 3 finished"
 
 
 def test_a_kill_loses_no_finished_run(plan, counted, tmp_path):
     counted.fails = {1: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan, tmp_path, out=tmp_path / "out")
-    assert [s["state"] for s in states(load_plan(plan), tmp_path / "out")] == [
+    assert [s["state"] for s in run_states(load_plan(plan), tmp_path / "out")] == [
         "finished",
-        "begun",
-        "not begun",
+        "started",
+        "not started",
     ]
     counted.fails = {}
     done = run_plan(plan, tmp_path, out=tmp_path / "out")
@@ -72,20 +71,20 @@ def test_a_kill_between_the_scorings_repeats_only_what_is_missing(plan, counted,
 
 @pytest.mark.parametrize("error", [None, OSError("disk full"), RuntimeError("out of memory")])
 def test_a_failure_does_not_stop_the_others(plan, counted, tmp_path, error):
-    counted.fails, told = {1: error or counted.error}, []
-    options = BenchOptions(log=told.append)
+    counted.fails, lines = {1: error or counted.error}, []
+    options = PlanOptions(log=lines.append)
     done = run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     assert counted.trained == [0, 2]
     ((name, why),) = done.failed.items()
     assert "clean-1" in name
     assert why == str(error or counted.error)
     assert done.report["missing"] == [name]
-    assert f"failed: {name}: {why}" in told
+    assert f"failed: {name}: {why}" in lines
     assert name in (tmp_path / "out" / "report.md").read_text()
 
 
-def test_a_run_that_was_trained_anew_is_scored_anew(plan, counted, tmp_path):
-    options = BenchOptions(only=("clean:0",))
+def test_a_run_that_was_trained_again_is_scored_again(plan, counted, tmp_path):
+    options = PlanOptions(only=("clean:0",))
     run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     (finished,) = (tmp_path / "out").glob("*/finished.json")
     finished.write_text(json.dumps({"seconds": 61.0, "epochs": 1, "device": "none"}))
@@ -95,7 +94,7 @@ def test_a_run_that_was_trained_anew_is_scored_anew(plan, counted, tmp_path):
 
 @pytest.mark.parametrize("name", ["evaluation-native.json", "evaluation-32x32-images.jsonl"])
 def test_a_damaged_evaluation_is_made_again(plan, counted, tmp_path, name):
-    options = BenchOptions(only=("clean:0",))
+    options = PlanOptions(only=("clean:0",))
     run_plan(plan, tmp_path, out=tmp_path / "out", options=options)
     (path,) = (tmp_path / "out").glob(f"*/{name}")
     whole = path.read_bytes()
@@ -106,26 +105,26 @@ def test_a_damaged_evaluation_is_made_again(plan, counted, tmp_path, name):
 
 
 def test_only_the_chosen_are_run_and_all_finished_are_reported(plan, counted, tmp_path):
-    run_plan(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:2",)))
+    run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("clean:2",)))
     assert counted.trained == [2]
-    done = run_plan(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("clean:0",)))
+    done = run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("clean:0",)))
     assert counted.trained == [2, 0]
     ((group),) = done.report["groups"]
-    assert [row["number"] for row in group["rows"]] == [0, 2]
+    assert [row["split"] for row in group["rows"]] == [0, 2]
     assert len(done.report["missing"]) == 1
-    with pytest.raises(UsageError, match="chooses nothing"):
-        run_plan(plan, tmp_path, out=tmp_path / "out", options=BenchOptions(only=("paper",)))
+    with pytest.raises(UsageError, match="matches no run"):
+        run_plan(plan, tmp_path, out=tmp_path / "out", options=PlanOptions(only=("paper",)))
 
 
-def test_a_cache_is_no_data_for_a_plan(plan, phantom_cache, tmp_path):
+def test_a_cache_is_refused_as_data(plan, phantom_cache, tmp_path):
     with pytest.raises(UsageError, match="Give the data set"):
         run_plan(plan, phantom_cache, out=tmp_path)
 
 
-def test_the_program_lists_runs_and_tells_of_failures(plan, counted, tmp_path, capsys):
+def test_the_command_lists_runs_and_reports_failures(plan, counted, tmp_path, capsys):
     words = ["bench", "run", str(plan), "--data", str(tmp_path), "--out", str(tmp_path / "out")]
     assert main([*words, "--list"]) == 0
-    assert capsys.readouterr().out.count("| not begun |") == 3
+    assert capsys.readouterr().out.count("not started") == 3
     assert not (tmp_path / "out").exists()
     counted.fails = {1: counted.error}
     assert main(words) == 1
@@ -134,7 +133,7 @@ def test_the_program_lists_runs_and_tells_of_failures(plan, counted, tmp_path, c
     assert "## tiny: suraksha, width 4, 32 px, clean" in shown.out
     assert main([*words, "--list", "--json", "--only", "clean:1", "--only", "clean:2"]) == 0
     found = json.loads(capsys.readouterr().out)["runs"]
-    assert [(run["number"], run["state"]) for run in found] == [(1, "begun"), (2, "finished")]
+    assert [(run["split"], run["state"]) for run in found] == [(1, "started"), (2, "finished")]
     counted.fails = {}
     assert main([*words, "--quiet", "--json"]) == 0
     shown = capsys.readouterr()
@@ -143,12 +142,12 @@ def test_the_program_lists_runs_and_tells_of_failures(plan, counted, tmp_path, c
     assert main([*words, "--only", "claen"]) == 2
 
 
-def test_the_program_looks_where_fetch_and_train_put_things(
-    plan, counted, tmp_path, capsys, monkeypatch
-):
+def test_default_folders_of_the_command(plan, counted, tmp_path, capsys, monkeypatch):
     seen = {}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
     monkeypatch.setattr(
-        "suraksha.cli.bench.run_plan",
+        "suraksha.experiments.execution.run_plan",
         lambda plan, data, **rest: seen.update(rest, data=data) or 1 / 0,
     )
     with pytest.raises(ZeroDivisionError):
@@ -157,7 +156,7 @@ def test_the_program_looks_where_fetch_and_train_put_things(
     assert str(seen["options"].lists) == "data/splits"
 
 
-def test_the_whole_way(plan, phantom_root, tmp_path, capsys):
+def test_plan_end_to_end(plan, phantom_root, tmp_path, capsys):
     plan.write_text(
         PLAN.replace("[0, 1, 2]", "[1]").replace("clean", "paper")
         + "[runs.set]\noptim.epochs = 1\n"
@@ -185,15 +184,10 @@ def test_the_whole_way(plan, phantom_root, tmp_path, capsys):
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
-def test_the_room_can_be_called():
-    with pytest.raises(TypeError, match="'out'"):
-        suraksha.experiments("plan.toml", "data")
-
-
-def test_a_plan_that_chooses_leaves_the_test_part_alone(plan, counted, tmp_path):
+def test_a_plan_on_the_validation_part_does_not_score_the_test_part(plan, counted, tmp_path):
     chosen = load_plan(plan)
-    cells = tuple(replace(cell, part="validation") for cell in chosen.cells)
-    done = run_plan(replace(chosen, cells=cells), tmp_path, out=tmp_path / "out")
+    runs = tuple(replace(run, part="validation") for run in chosen.runs)
+    done = run_plan(replace(chosen, runs=runs), tmp_path, out=tmp_path / "out")
     assert done.report["part"] == "validation"
     assert "Scored on the validation part" in done.text
     names = {path.name for path in (tmp_path / "out").rglob("evaluation-*.json")}

@@ -11,9 +11,9 @@ from suraksha.inference.bundle import BUNDLES, DEFAULT_BUNDLE
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    """One size and one small network beside the bundles; the shape of the table is the same."""
-    monkeypatch.setattr(latency, "PATCHES", (64,))
-    monkeypatch.setattr(latency, "PEERS", (("small", "suraksha", {"width": 4}),))
+    """One size and one small network parallel the bundles; the shape of the table is the same."""
+    monkeypatch.setattr(latency, "PATCH_SIZES", (64,))
+    monkeypatch.setattr(latency, "OTHER_NETWORKS", (("small", "suraksha", {"width": 4}),))
     monkeypatch.setattr(latency, "SHAPE", (120, 160))
 
 
@@ -22,16 +22,16 @@ def test_everything_is_timed_and_written(tmp_path, capsys):
     record = json.loads((tmp_path / "speed.json").read_text())
     rows = record["rows"]
     whole = [row for row in rows if row["what"] == "whole path"]
-    beside = [row for row in rows if row["what"] == "whole path, side by side"]
+    parallel = [row for row in rows if row["what"] == "whole path, in parallel"]
     alone = [row for row in rows if row["what"] == "network alone"]
     engines = {row["engine"] for row in whole}
     assert {"onnxruntime", "openvino"} <= engines
     assert len(whole) == len(BUNDLES) * len(engines) * 2
-    assert len(beside) == len(BUNDLES) * len(engines)
+    assert len(parallel) == len(BUNDLES) * len(engines)
     assert {row["network"] for row in alone} == {*BUNDLES, f"{DEFAULT_BUNDLE}, 8 bits", "small"}
     assert "torch eager" in {row["engine"] for row in alone}
     assert {row["threads"] for row in rows} == {1, 2}
-    assert all(row["milliseconds"] >= row["least"] > 0 for row in rows)
+    assert all(row["milliseconds"] >= row["min_milliseconds"] > 0 for row in rows)
     assert 20 < record["peak_memory_mib"] < 2000
     printed = capsys.readouterr().out
     assert (tmp_path / "speed.md").read_text() == printed

@@ -56,7 +56,9 @@ def test_the_card_describes_the_run(tiny_bundle, tiny_run):
     card = read_bundle(tiny_bundle).card
     assert card.test_images.keys() == set(tiny_run.split.test)
     assert card.training["dataset"] == "synthetic"
-    assert card.limits == ("Trained on the data set 'synthetic', whose limits are not stated.",)
+    assert card.limits[-1] == (
+        "Trained on the data set 'synthetic', whose limitations are not stated."
+    )
     assert card.licence == "not stated"
     assert card.training["split_sha256"] == tiny_run.split.sha256
     assert len(card.parity) == 3

@@ -39,7 +39,7 @@ def test_the_shipped_bundle_refuses_images_that_are_not_ultrasound(segment, kind
     pixels, why = NOT_ULTRASOUND[kind]
     with pytest.raises(UnsuitableError) as refused:
         segment(Image(pixels, name="case"))
-    assert "does not look like an image of breast ultrasound" in str(refused.value)
+    assert "does not look like a breast ultrasound image" in str(refused.value)
     assert why in str(refused.value)
     assert isinstance(refused.value, InputError)
 

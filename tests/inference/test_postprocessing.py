@@ -158,9 +158,9 @@ def test_a_rule_out_of_range_is_refused(numbers):
 @pytest.mark.parametrize("shape", [(4,), (0, 3), (1, 2, 2)])
 def test_an_array_that_is_not_a_map_is_refused(shape):
     probability = np.zeros(shape, np.float32)
-    with pytest.raises(InputError, match="no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         regions(probability, 0.5)
-    with pytest.raises(InputError, match="no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         lesion_mask(probability, threshold=0.5, rule=PostProcessing())
 
 

@@ -1,4 +1,4 @@
-"""What the rows of a table are, and what they are called."""
+"""The rows of a table and their labels."""
 
 import json
 import shutil
@@ -7,59 +7,59 @@ from dataclasses import replace
 from pathlib import Path
 
 from suraksha.cli.app import main
-from suraksha.experiments.plan import Cell, plan_from_dict
-from suraksha.experiments.report import Scored
+from suraksha.experiments.plan import PlannedRun, plan_from_dict
+from suraksha.experiments.results import FinishedRun
 from suraksha.paper.models_compared import compared_models
 from suraksha.paper.published import TABLE_2
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def cells(tmp_path, **runs):
-    """The cells of a plan of `[[models]]` lines on `strong`."""
-    table = {"name": "x", "runs": [{"recipe": "strong", "protocol": "clean", "numbers": [0]}]}
-    return plan_from_dict({**table, **runs}, tmp_path).cells
+def planned_runs(tmp_path, **runs):
+    """The runs of a plan of `[[models]]` lines on `strong`."""
+    table = {"name": "x", "runs": [{"recipe": "strong", "protocol": "clean", "splits": [0]}]}
+    return plan_from_dict({**table, **runs}, tmp_path).runs
 
 
 def labels(found):
-    scored = [Scored(cell, {}, {}, ()) for cell in found]
-    return [one.label for one in compared_models(found, scored)]
+    finished = [FinishedRun(run, None, None, ()) for run in found]
+    return [one.label for one in compared_models(found, finished)]
 
 
-def test_names_are_as_short_as_they_can_be(tmp_path):
+def test_labels_are_as_short_as_possible(tmp_path):
     models = [{"name": "suraksha", "size": size, "options": {"width": 8}} for size in (32, 64, 128)]
     models += [{"name": "unet", "size": 64}, {"name": "unet", "size": 32}]
-    found = cells(tmp_path, models=models)
+    found = planned_runs(tmp_path, models=models)
     assert labels(found) == [
         *("SURAKSHA C1", "SURAKSHA C2", "SURAKSHA C3"),
         *("UNet 64 px", "UNet 32 px"),
     ]
 
 
-def test_what_differs_in_anything_but_the_split_is_another_row(tmp_path):
+def test_runs_that_differ_in_more_than_split_and_seed_are_separate_rows(tmp_path):
     models = [{"name": "suraksha-lite", "pretrained": pretrained} for pretrained in (False, True)]
-    found = cells(tmp_path, models=models)
+    found = planned_runs(tmp_path, models=models)
     assert labels(found) == [
         "suraksha-lite 64 px, pretrained False",
         "suraksha-lite 64 px, pretrained True",
     ]
     first = found[0]
     longer = replace(first.config, optim=replace(first.config.optim, epochs=7))
-    other = replace(first.config, seed=3, data=replace(first.config.data, number=4))
-    assert labels([first, Cell(longer), Cell(other)]) == [
+    other = replace(first.config, seed=3, data=replace(first.config.data, split=4))
+    assert labels([first, PlannedRun(longer), PlannedRun(other)]) == [
         f"suraksha-lite 64 px, epochs {first.config.optim.epochs}",
         "suraksha-lite 64 px, epochs 7",
     ]
 
 
-def test_a_row_knows_how_many_runs_it_is_to_have(tmp_path):
-    runs = [{"recipe": "strong", "protocol": "paper", "numbers": [0, 1, 2]}]
-    found = cells(tmp_path, runs=runs)
-    (one,) = compared_models(found, [Scored(found[0], {}, {}, ())])
+def test_a_row_knows_its_number_of_planned_runs(tmp_path):
+    runs = [{"recipe": "strong", "protocol": "paper", "splits": [0, 1, 2]}]
+    found = planned_runs(tmp_path, runs=runs)
+    (one,) = compared_models(found, [FinishedRun(found[0], None, None, ())])
     assert (len(one.runs["paper"]), one.planned) == (1, {"paper": 3})
 
 
-def test_the_committed_results_make_a_whole_table(tmp_path, monkeypatch, capsys):
+def test_the_committed_results_make_a_complete_table(tmp_path, monkeypatch, capsys):
     results = tmp_path / "docs" / "results"
     with tarfile.open(ROOT / "docs" / "results" / "runs.tar.xz") as tar:
         tar.extractall(results, filter="data")

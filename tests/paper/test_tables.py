@@ -1,4 +1,4 @@
-"""Table 2 and its company from real, tiny runs: complete, in order, and the same after a kill."""
+"""Table 2 and the other tables from real, tiny runs: complete, in order, the same after a kill."""
 
 import csv
 import io
@@ -23,8 +23,9 @@ from suraksha.experiments.plan import load_plan
 from suraksha.experiments.results import read_results
 from suraksha.experiments.speed import measure_speeds, read_speeds, speed_key
 from suraksha.metrics.summary import paired_difference
+from suraksha.paper.claims import HEAD
 from suraksha.paper.figures import draw_figures
-from suraksha.paper.models_compared import compared_models, gap, reference
+from suraksha.paper.models_compared import compared_models, paired_dice_difference, proposed_model
 from suraksha.paper.published import TABLE_2
 from suraksha.paper.tables import build_tables
 
@@ -36,7 +37,7 @@ MODELS = "".join(
     )
 )
 PLAN = f'title = "tiny networks"\n{MODELS}' + "".join(
-    f'[[runs]]\nrecipe = "tiny.toml"\nprotocol = "{protocol}"\nnumbers = [0]\n'
+    f'[[runs]]\nrecipe = "tiny.toml"\nprotocol = "{protocol}"\nsplits = [0]\n'
     for protocol in ("paper", "clean")
 )
 COLUMNS = ["UNet", "FCN", "SURAKSHA C1", "SURAKSHA C2", "SURAKSHA C3", "Attention U-Net"]
@@ -101,7 +102,7 @@ def test_a_kill_changes_no_figure(plan, phantom_root, killed_and_resumed, tables
         return [
             [tuple(row) for row in table.rows if not str(row[0]).startswith(clock)]
             for table in found
-            if not table.title.startswith(("Cost", "The paper's claims"))
+            if not table.title.startswith(("Cost", "Claims", "SURAKSHA C3 against"))
         ]
 
     assert repr(rows(whole)) == repr(rows(tables))
@@ -118,18 +119,18 @@ def test_table_2_has_the_papers_rows_and_order_and_no_gap(tables, results):
     ]
     ours = {row[0]: row[1:] for row in table.rows}
     for metric in metrics:
-        assert all(np.isfinite(cell.value) for cell in ours[f"{metric}, ours"][: len(COLUMNS)])
+        assert all(np.isfinite(number.value) for number in ours[f"{metric}, ours"][: len(COLUMNS)])
     published = {row.model: row for row in TABLE_2}
     for place, label in enumerate(COLUMNS[:-1]):
         assert ours["Dice coefficient, published"][place].value == published[label].dice
     assert np.isnan(ours["Dice coefficient, published"][5].value)
-    c3 = next(r for r in results.runs if r.cell.name.startswith("tiny-suraksha-64-paper"))
-    figures = c3.grid["models"]["suraksha"]["lesion"]["pooled"]
-    assert ours["Dice coefficient, ours"][4].value == figures["dice"]["value"]
-    last = results.curves[c3.cell.name][-1]["train_accuracy"]
+    c3 = next(r for r in results.runs if r.planned.name.startswith("tiny-suraksha-64-paper"))
+    figures = c3.on_grid.summary("suraksha", "lesion").pooled
+    assert ours["Dice coefficient, ours"][4].value == figures["dice"].value
+    last = results.curves[c3.planned.name][-1]["train_accuracy"]
     assert ours["Accuracy (training), ours"][4].value == last
     assert ours["Accuracy (validation), ours"][6].value == pytest.approx(
-        c3.grid["models"]["all background"]["lesion"]["pooled"]["accuracy"]["value"]
+        c3.on_grid.summary("all background", "lesion").pooled["accuracy"].value
     )
 
 
@@ -137,7 +138,8 @@ def test_every_protocol_has_its_tables(tables):
     titles = [table.title for table in tables]
     assert titles == [
         "Table 2, recipe tiny: tiny networks",
-        "The paper's claims, recipe tiny: SURAKSHA C3 divided by each baseline",
+        "SURAKSHA C3 against each baseline, recipe tiny",
+        "Claims of the paper, recipe tiny",
         "Per image, recipe tiny, protocol paper",
         "Paired by image, recipe tiny, protocol paper",
         "Per image, recipe tiny, protocol clean",
@@ -147,7 +149,7 @@ def test_every_protocol_has_its_tables(tables):
     ]
     for table in tables:
         assert all(len(row) == len(table.head) for row in table.rows)
-    clean = tables[4]
+    clean = tables[5]
     assert [row[0] for row in clean.rows] == [*COLUMNS, "all background", "mean mask"]
     assert clean.head[-1] == "normals flagged"
     assert clean.rows[-2][-1].startswith("0 of ")
@@ -156,25 +158,37 @@ def test_every_protocol_has_its_tables(tables):
 
 
 def test_pairs_agree_with_the_summary_of_images(results, tables):
-    found = compared_models(results.plan.cells, results.runs)
-    c3 = reference(found)
+    found = compared_models(results.plan.runs, results.runs)
+    c3 = proposed_model(found)
     assert c3.label == "SURAKSHA C3"
     unet = found[0]
     one, other = (one.runs["paper"][0] for one in (c3, unet))
-    expected = paired_difference(one.lesions("lesion"), other.lesions("lesion")).mean["dice"]
-    assert gap([one], [other]) == expected
-    assert tables[3].rows[0][1] == Number.of(expected, signed=True)
+    expected = paired_difference(one.lesion_scores(), other.lesion_scores()).mean["dice"]
+    assert paired_dice_difference([one], [other]) == expected
+    assert tables[4].rows[0][1] == Number.of(expected, signed=True)
 
 
-def test_claims_say_whether_they_hold(tables):
-    claims = tables[1]
-    assert [row[0] for row in claims.rows] == ["UNet", "FCN"]
-    told = dict(zip(claims.head, claims.rows[0], strict=True))
-    assert told["Dice, published"].value == pytest.approx(0.6195 / 0.4721)
-    assert told["seconds, published"].value == pytest.approx(674.51 / 701.78)
-    assert len(claims.notes) == 14
-    judged = [note for note in claims.notes[:-1] if not note.startswith("By Dice")]
-    assert all("it holds" in note or "it does not hold" in note for note in judged)
+def test_baselines_are_compared_beside_the_published_figures(tables, results):
+    table = tables[1]
+    assert [row[0] for row in table.rows] == ["UNet", "FCN"]
+    row = dict(zip(table.head, table.rows[0], strict=True))
+    assert row["Dice, difference, published"].value == pytest.approx(0.6195 - 0.4721)
+    assert row["seconds, ratio, published"].value == pytest.approx(674.51 / 701.78)
+    found = compared_models(results.plan.runs, results.runs)
+    unet, c3 = found[0], proposed_model(found)
+    difference = row["Dice, difference, ours"]
+    assert difference.value == pytest.approx(
+        c3.pooled("paper", "dice") - unet.pooled("paper", "dice")
+    )
+    assert difference.low <= difference.value <= difference.high
+
+
+def test_claims_have_their_figures(tables):
+    table = tables[2]
+    assert table.head == HEAD
+    assert all(row[-1] in ("yes", "no", "undecided") for row in table.rows)
+    names = [row[0] for row in table.rows]
+    assert len(names) == 3 + 2 + 1 + 2 + 2 + 2 + 1 + 1 + 1 + 2 + 1
 
 
 def test_all_formats_hold_the_same_numbers(plan, killed_and_resumed, tables, tmp_path, capsys):
@@ -197,17 +211,22 @@ def test_all_formats_hold_the_same_numbers(plan, killed_and_resumed, tables, tmp
     assert "nan" not in files[".md"]
 
 
-def test_speed_is_measured_once_a_network_and_stands_in_the_table(plan, results, tmp_path):
-    configs = [cell.config for cell in load_plan(plan).cells]
-    record = measure_speeds(configs, tmp_path, rounds=2)
-    assert len(record["milliseconds"]) == 6, "both protocols have the same networks"
+def test_the_speed_of_each_network_is_measured_once(plan, results, tmp_path):
+    configs = [run.config for run in load_plan(plan).runs]
+    steps = []
+    record = measure_speeds(
+        configs, tmp_path, rounds=2, progress=lambda title, left: steps.append((title, left))
+    )
+    assert [left for _, left in steps] == [*range(12, 0, -1)] * 2, "2 warm-up rounds, 2 rounds"
+    assert steps[-1][0] in record.milliseconds
+    assert len(record.milliseconds) == 6, "both protocols have the same networks"
     speeds = read_speeds(tmp_path)
     assert set(speeds.milliseconds) == {speed_key(config) for config in configs}
     assert min(speeds.milliseconds.values()) > 0
-    assert record["device"] in speeds.device
+    assert record.device in speeds.device
     assert read_speeds(tmp_path / "nothing").milliseconds == {}
     (tmp_path / "speed.json").write_text("[]")
-    with pytest.raises(TrainError, match="holds no speeds"):
+    with pytest.raises(TrainError, match=r"speed\.json"):
         read_speeds(tmp_path)
 
 
@@ -218,25 +237,30 @@ def test_the_figures_are_drawn(plan, results, phantom_root, killed_and_resumed, 
             assert len(set(image.convert("L").tobytes())) > 20
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "figure-1-samples.png",
-        "figure-4-answers.png",
+        "figure-4-predictions.png",
         "figure-5-training.png",
         "figure-dice-by-cost.png",
     ]
 
 
-def test_each_recipe_has_tables_and_figures_of_its_own(results, tmp_path):
+def test_each_recipe_has_its_tables_and_figures(results, tmp_path):
     runs = [
-        replace(run, cell=replace(run.cell, config=replace(run.cell.config, name="other")))
+        replace(run, planned=replace(run.planned, config=replace(run.planned.config, name="other")))
         for run in results.runs
     ]
-    cells = (*results.plan.cells, *(run.cell for run in runs))
-    names = {run.cell.name: old.cell.name for run, old in zip(runs, results.runs, strict=True)}
+    planned = (*results.plan.runs, *(run.planned for run in runs))
+    names = {
+        run.planned.name: old.planned.name for run, old in zip(runs, results.runs, strict=True)
+    }
     both = replace(
         results,
-        plan=replace(results.plan, cells=cells),
+        plan=replace(results.plan, runs=planned),
         runs=(*results.runs, *runs),
         curves={**results.curves, **{new: results.curves[old] for new, old in names.items()}},
-        trained={**results.trained, **{new: results.trained[old] for new, old in names.items()}},
+        trained={
+            **results.train_images,
+            **{new: results.train_images[old] for new, old in names.items()},
+        },
     )
     titles = [table.title for table in build_tables(both)]
     assert [title for title in titles if title.startswith("Cost")] == [
@@ -250,20 +274,20 @@ def test_each_recipe_has_tables_and_figures_of_its_own(results, tmp_path):
     ]
 
 
-def test_no_run_is_told(plan, tmp_path, capsys):
+def test_no_finished_run_is_an_error(plan, tmp_path, capsys):
     assert main(["bench", "table", str(plan), "--runs", str(tmp_path)]) == 1
-    assert "holds no finished run" in capsys.readouterr().err
+    assert "has no finished run" in capsys.readouterr().err
 
 
 def test_unfinished_runs_are_named(plan, killed_and_resumed, tmp_path):
-    cells = load_plan(plan).cells
-    (tmp_path / cells[0].name).symlink_to(killed_and_resumed / cells[0].name)
-    unet = next(cell for cell in cells if cell.config.model.name == "unet")
-    c1 = next(cell for cell in cells if cell.name.startswith("tiny-suraksha-16-paper"))
-    for cell in (unet, c1):
-        (tmp_path / cell.name).symlink_to(killed_and_resumed / cell.name)
+    runs = load_plan(plan).runs
+    (tmp_path / runs[0].name).symlink_to(killed_and_resumed / runs[0].name)
+    unet = next(run for run in runs if run.config.model.name == "unet")
+    c1 = next(run for run in runs if run.name.startswith("tiny-suraksha-16-paper"))
+    for run in (unet, c1):
+        (tmp_path / run.name).symlink_to(killed_and_resumed / run.name)
     tables = build_tables(read_results(load_plan(plan), Path(tmp_path)))
     assert tables[-1].title == "Not finished"
-    done = (cells[0], unet, c1)
-    assert list(tables[-1].notes) == [cell.name for cell in cells if cell not in done]
-    assert "SURAKSHA C1" in tables[0].head, "a name does not hang on what is finished"
+    done = (runs[0], unet, c1)
+    assert list(tables[-1].notes) == [run.name for run in runs if run not in done]
+    assert "SURAKSHA C1" in tables[0].head, "a label does not depend on which runs are finished"

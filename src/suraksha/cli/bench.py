@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from suraksha.cli.arguments import check_exists, natural, positive, progress
+from suraksha.cli.arguments import check_exists, natural, positive
 from suraksha.cli.text import table_text
 from suraksha.errors import UsageError
 
@@ -17,7 +18,6 @@ from suraksha.errors import UsageError
 PLAN, RESULTS = Path("plans/benchmark-cpu.toml"), Path("docs/results")
 COMPUTE = ("local", "ray")
 TABLE_FORMATS = ("markdown", "csv", "json", "latex", "html")
-ROUNDS = 30
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -72,10 +72,10 @@ def run_run(options: argparse.Namespace) -> int:
     plan = load_plan(options.plan)
     out: Path = options.out or Path("runs") / plan.name
     if options.list:
-        from suraksha.experiments.status import states
+        from suraksha.experiments.results import run_states
 
         facts = {"plan": plan.name, "plan_sha256": plan.sha256}
-        runs = states(plan, out, only=options.only)
+        runs = run_states(plan, out, only=options.only)
         print(json.dumps({**facts, "runs": runs}) if options.json else _listing(runs))
         return 0
 
@@ -86,7 +86,7 @@ def run_run(options: argparse.Namespace) -> int:
         if not options.quiet:
             print(line, file=sys.stderr)
 
-    choice = execution.BenchOptions(
+    choice = execution.PlanOptions(
         lists=options.lists or options.data / "splits",
         only=tuple(options.only),
         progress=not options.quiet,
@@ -100,7 +100,7 @@ def run_run(options: argparse.Namespace) -> int:
 
 
 def _listing(runs: Sequence[Mapping[str, object]]) -> str:
-    keys = ("run", "protocol", "number", "seed", "state", "seconds")
+    keys = ("run", "protocol", "split", "seed", "state", "seconds")
     rows = [["-" if run[key] is None else str(run[key]) for key in keys] for run in runs]
     return table_text(("run", "protocol", "split", "seed", "state", "seconds"), rows)
 
@@ -171,9 +171,8 @@ def add_speed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds",
         type=positive,
-        default=ROUNDS,
         metavar="N",
-        help="measurements of each candidate (default: %(default)s)",
+        help="measurements of each candidate (default: as many as take about three minutes)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="without PLAN: folder for speed.json and speed.md"
@@ -189,20 +188,19 @@ def run_speed(options: argparse.Namespace) -> int:
     from suraksha.experiments.speed import measure_speeds
 
     plan = load_plan(options.plan)
-    configs = [cell.config for cell in plan.cells]
+    configs = [planned.config for planned in plan.runs]
     folder: Path = options.runs or RESULTS / plan.name
-    bar = progress(options, unit="round", label="measuring")
-    found = measure_speeds(configs, folder, rounds=options.rounds, progress=bar)
+    found = measure_speeds(configs, folder, rounds=options.rounds, progress=_steps(options))
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(asdict(found)))
         return 0
-    fastest = min(found["milliseconds"].values())
+    fastest = min(found.milliseconds.values())
     rows = [
         (key, f"{value:.1f}", f"{1000 / value:.1f}", f"{value / fastest:.2f}")
-        for key, value in found["milliseconds"].items()
+        for key, value in found.milliseconds.items()
     ]
     head = ("network, options, channels, size", "ms per image", "images/s", "relative to fastest")
-    print(f"{found['device']}, {found['engine']}\n\n{table_text(head, rows)}")
+    print(f"{found.device}, {found.engine}\n\n{table_text(head, rows)}")
     return 0
 
 
@@ -212,8 +210,7 @@ def _latency(options: argparse.Namespace) -> int:
     from suraksha.files import write_text
     from suraksha.reporting.markdown import markdown_table
 
-    bar = progress(options, unit="round", label="measuring")
-    record = measure_latency(rounds=options.rounds, progress=bar)
+    record = measure_latency(rounds=options.rounds, progress=_steps(options))
     rows, title = latency_rows(record), _latency_title(record)
     if options.out is not None:
         write_text(options.out / "speed.json", latency_json(record))
@@ -221,6 +218,19 @@ def _latency(options: argparse.Namespace) -> int:
     text = f"{title}\n\n{table_text(HEAD, rows)}"
     print(latency_json(record) if options.json else text)
     return 0
+
+
+def _steps(options: argparse.Namespace) -> Callable[[str, int], None]:
+    """Shows the current step and the number of steps left on stderr, if that is a terminal."""
+    shown = not options.quiet and sys.stderr.isatty()
+
+    def step(title: str, left: int) -> None:
+        if shown:
+            print(f"\r\x1b[K{left} left: {title}"[:120], end="", file=sys.stderr, flush=True)
+            if left == 1:
+                print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    return step
 
 
 def _latency_title(record: Mapping[str, Any]) -> str:

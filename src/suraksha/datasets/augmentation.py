@@ -45,8 +45,8 @@ class AugmentSpec:
         aspect: Maximum log change of the aspect ratio.
         local_gain: Standard deviation of the log of a smooth gain field over the image.
         blur: Probability of a 3 x 3 mean filter.
-        chance: Probability that each of gamma, brightness, contrast, gain, local gain and attenuation is
-            applied to an image.
+        chance: Probability that each of gamma, brightness, contrast, noise, gain, local gain and
+            attenuation is applied.
 
     Raises:
         ModelError: A negative value, a probability above 1 or a change of 1 or more.

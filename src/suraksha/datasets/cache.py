@@ -165,12 +165,12 @@ def open_cache(folder: str | Path) -> Cache:
     folder = Path(folder)
     try:
         raw = read_capped(folder / INDEX)
-        version = decode_json(folder / INDEX, raw, _Format).format
+        version = decode_json(raw, _Format, path=folder / INDEX).format
         if version != FORMAT:
             raise DataError(
                 f"the cache {folder} has format {version}", f"this version reads {FORMAT}", REPACK
             )
-        index = decode_json(folder / INDEX, raw, _Index)
+        index = decode_json(raw, _Index, path=folder / INDEX)
         if canonical_json(_seal(_index_record(index))) != raw:
             raise _altered(folder, INDEX)
         for name in (IMAGES, MASKS):

@@ -116,7 +116,7 @@ def load_split(path: str | Path) -> Split:
     """
     path = Path(path)
     try:
-        record = decode_json(path, read_capped(path), _SplitFile)
+        record = decode_json(read_capped(path), _SplitFile, path=path)
     except OSError as error:
         raise DataError(f"the split {path} cannot be read", str(error), REMAKE) from error
     if record.format != FORMAT:

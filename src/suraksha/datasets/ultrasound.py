@@ -48,6 +48,7 @@ def gain(images: Tensor, change: float, *, chance: float = 0.5) -> Tensor:
     Args:
         images: (N, C, h, w) in 0..1.
         change: Maximum change; 0.3 means factors of 0.7 to 1.3 at five depths.
+        chance: Probability that an image is changed.
     """
     points = torch.empty(len(images), 1, CURVE_POINTS, 1, device=images.device)
     points.uniform_(1 - change, 1 + change)
@@ -109,6 +110,7 @@ def attenuation(images: Tensor, strength: float, *, chance: float = 0.5) -> Tens
     Args:
         images: (N, C, h, w) in 0..1.
         strength: Maximum ``a``; a third of the draws are negative, so that brightness increases.
+        chance: Probability that an image is changed.
     """
     depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
     rate = _uniform(len(images), -strength / 2, strength, like=images)

@@ -1,4 +1,4 @@
-"""Run a plan: train what is not trained, score what is not scored, report what is there."""
+"""Run a plan: train and score what is missing, then write the report."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from suraksha.datasets.cache import is_cache
 from suraksha.errors import SurakshaError, TrainError, UsageError
 from suraksha.evaluation.evaluate import evaluate
 from suraksha.evaluation.summaries import write_evaluation
-from suraksha.experiments.plan import Cell, Plan, load_plan
-from suraksha.experiments.render import report_text
-from suraksha.experiments.report import Scored, build_report
-from suraksha.experiments.status import grids, read, scored
+from suraksha.experiments.plan import Plan, PlannedRun, load_plan
+from suraksha.experiments.report import build_report, report_text
+from suraksha.experiments.results import (
+    FinishedRun,
+    grids_of,
+    read_evaluation,
+    read_finished_run,
+)
 from suraksha.files import write_text
 from suraksha.training.fit import cache_for, train
 
-# what one run may raise while the others go on; torch raises RuntimeError where memory is short
+# errors of one run that do not stop the others; torch raises RuntimeError when memory runs out
 FAILURES = (SurakshaError, OSError, RuntimeError, MemoryError)
 
 
@@ -33,15 +37,15 @@ def _silent(line: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """How to run a plan.
+class PlanOptions:
+    """Options of `run_plan`.
 
     Args:
         lists: Folder with the ``community`` list files.
-        only: Which cells: ``clean``, ``community:1``; empty for all.
+        only: Which runs, such as ``clean`` or ``community:1``; empty for all.
         progress: Whether to show progress bars on stderr.
-        tell: Is called with a line at the start, before each run and after each failure.
-        executor: Where the runs are trained and scored.
+        log: Called with a line at the start, before each run and after each failure.
+        executor: What trains and scores the runs.
     """
 
     lists: Path | None = None
@@ -53,34 +57,34 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A cell to train and score, and where; all paths are whole.
+    """A run to train and score. All paths are absolute.
 
     Args:
-        cell: The cell.
-        cache: The packed data set of its size.
+        planned: The run.
+        cache: The cache of the data set at the run's input size.
         data: The data set's folder.
-        out: Where the run's folder lies.
+        out: The parent of the run's folder.
         lists: Folder with the ``community`` list files.
     """
 
-    cell: Cell
+    planned: PlannedRun
     cache: Path
     data: Path
     out: Path
     lists: Path | None
 
     def __str__(self) -> str:
-        return self.cell.name
+        return self.planned.name
 
 
 @dataclass(frozen=True, slots=True)
-class Benched:
-    """What running a plan came to.
+class PlanOutcome:
+    """The result of `run_plan`.
 
     Args:
-        report: What ``report.json`` holds: all finished cells of the plan, chosen or not.
-        text: What ``report.md`` holds.
-        failed: Why a chosen cell failed, by its name.
+        report: The content of ``report.json``: all finished runs of the plan, chosen or not.
+        text: The content of ``report.md``.
+        failed: Error messages of the runs that failed, by the run's name.
     """
 
     report: Mapping[str, Any]
@@ -93,121 +97,131 @@ def run_plan(
     data: str | Path,
     *,
     out: str | Path,
-    options: BenchOptions | None = None,
-) -> Benched:
-    """Run a plan; a plan that was stopped goes on where it was.
+    options: PlanOptions | None = None,
+) -> PlanOutcome:
+    """Run a plan. A plan that was stopped resumes where it was.
 
-    A cell is trained, then scored on the images at their own size and on those of its cache. A
-    cell that fails does not stop the others. ``out`` gets the runs' folders, a cache of each size,
-    and ``report.json`` and ``report.md`` over all cells that are finished.
+    Each run is trained, then scored on the images at their own size and at the input size. A run
+    that fails does not stop the others. ``out`` gets the folders of the runs, a cache for each
+    input size, and ``report.json`` and ``report.md`` about all finished runs.
 
     Args:
         plan: A plan, or its TOML file.
         data: The data set's folder.
-        out: Where runs, caches and the report lie.
-        options: Which cells, where to work on them, and how to tell of them. Elsewhere than in this
-            process, ``data``, ``out`` and the lists must be in folders that all machines share.
+        out: The folder for runs, caches and the report.
+        options: Which runs, on what, and with which log. With an executor on other machines,
+            ``data``, ``out`` and the lists must be in folders that all machines share.
 
     Raises:
-        UsageError: ``data`` is a cache, or a choice fits no cell.
-        TrainError: A plan that cannot be used.
+        UsageError: ``data`` is a cache, or a choice matches no run.
+        TrainError: The plan is not valid.
     """
     plan = plan if isinstance(plan, Plan) else load_plan(plan)
-    options, out = options or BenchOptions(), Path(out)
+    options, out = options or PlanOptions(), Path(out)
     if is_cache(data):
         raise UsageError(
             f"{data} is a cache", "a plan scores images at their own size", "Give the data set"
         )
     chosen = plan.select(options.only)
-    done = {cell.name: one for cell in plan.cells if (one := scored(cell, out))}
-    todo = [cell for cell in chosen if cell.name not in done]
+    done = {run.name: found for run in plan.runs if (found := read_finished_run(run, out))}
+    todo = [run for run in chosen if run.name not in done]
     options.log(f"plan {plan.name}: {len(chosen)} runs, {len(chosen) - len(todo)} finished")
     failed = _work(todo, done, data=Path(data), out=out, options=options)
-    finished = [done[cell.name] for cell in plan.cells if cell.name in done]
+    finished = [done[run.name] for run in plan.runs if run.name in done]
     report = build_report(plan, finished, failed=failed)
     text = report_text(report)
     write_text(out / "report.json", json.dumps(report, indent=2, allow_nan=False) + "\n")
     write_text(out / "report.md", text)
-    return Benched(report, text, failed)
+    return PlanOutcome(report, text, failed)
 
 
 def _work(
-    todo: Sequence[Cell], done: dict[str, Scored], *, data: Path, out: Path, options: BenchOptions
+    todo: Sequence[PlannedRun],
+    done: dict[str, FinishedRun],
+    *,
+    data: Path,
+    out: Path,
+    options: PlanOptions,
 ) -> dict[str, str]:
-    """Finish the cells and put them into ``done``; why some failed, by name."""
+    """Train and score the runs and add them to ``done``; the errors of those that failed."""
     failed: dict[str, str] = {}
-    packed: dict[tuple[int, int], Path] = {}
+    caches: dict[tuple[int, int], Path] = {}
     executor, lists = options.executor, options.lists and options.lists.absolute()
 
-    def fail(cell: Cell, error: Exception) -> None:
-        failed[cell.name] = str(error)
-        options.log(f"failed: {cell.name}: {error}")
+    def fail(planned: PlannedRun, error: Exception) -> None:
+        failed[planned.name] = str(error)
+        options.log(f"failed: {planned.name}: {error}")
 
     def jobs() -> Iterator[Job]:
-        for place, cell in enumerate(todo):
+        for place, planned in enumerate(todo):
             eta = _eta(todo[place:], done.values(), workers=executor.workers)
-            options.log(f"{place + 1} of {len(todo)}: {cell.name} ({len(todo) - place} left{eta})")
+            left = f"{len(todo) - place} left{eta}"
+            options.log(f"{place + 1} of {len(todo)}: {planned.name} ({left})")
             try:
-                key = (cell.config.data.size, cell.config.data.channels)
-                if key not in packed:
-                    cache = cache_for(cell.config, data, out=out, progress=options.progress)
-                    packed[key] = cache.folder.absolute()
+                key = (planned.config.data.size, planned.config.data.channels)
+                if key not in caches:
+                    cache = cache_for(planned.config, data, out=out, progress=options.progress)
+                    caches[key] = cache.folder.absolute()
             except FAILURES as error:
-                fail(cell, error)
+                fail(planned, error)
             else:
-                yield Job(cell, packed[key], data.absolute(), out.absolute(), lists)
+                yield Job(planned, caches[key], data.absolute(), out.absolute(), lists)
 
-    work = partial(finish, progress=options.progress)
+    work = partial(train_and_score, progress=options.progress)
     for job, answer in executor.map(work, jobs(), failures=FAILURES):
         if isinstance(answer, Exception):
-            fail(job.cell, answer)
+            fail(job.planned, answer)
         else:
-            done[job.cell.name] = answer
+            done[job.planned.name] = answer
     return failed
 
 
-def finish(job: Job, *, progress: bool) -> Scored:
-    """Train a cell as far as it is not trained, and score it where it is not scored.
+def train_and_score(job: Job, *, progress: bool) -> FinishedRun:
+    """Train a run and score it, except for the steps that are already done.
 
     Args:
-        job: The cell, and where all lies.
+        job: The run and its folders.
         progress: Whether to show progress bars on stderr.
 
     Raises:
-        SurakshaError: What `suraksha.training` and `suraksha.evaluate` raise.
+        SurakshaError: As raised by `suraksha.training` and `suraksha.evaluation`.
     """
-    cell = job.cell
-    run = train(cell.config, job.cache, out=job.out, lists=job.lists, progress=progress)
+    planned = job.planned
+    run = train(planned.config, job.cache, out=job.out, lists=job.lists, progress=progress)
     found = []
-    for grid, source in zip(grids(cell), (job.data, job.cache), strict=True):
-        if read(run, grid, part=cell.part) is None:
-            scores = evaluate(run, source, part=cell.part, progress=lambda xs: _bar(xs, progress))
-            write_evaluation(scores, run.folder)
-        found.append(read(run, grid, part=cell.part))
-    native, on_cache = found
-    if native is None or on_cache is None:
+    for grid, source in zip(grids_of(planned), (job.data, job.cache), strict=True):
+        if read_evaluation(run, grid, part=planned.part) is None:
+            evaluation = evaluate(
+                run, source, part=planned.part, progress=lambda images: _bar(images, progress)
+            )
+            write_evaluation(evaluation, run.folder)
+        found.append(read_evaluation(run, grid, part=planned.part))
+    native, on_grid = found
+    if native is None or on_grid is None:
         raise TrainError(
-            f"run {run.folder} has no scores", "what was written is not there", "Try again"
+            f"run {run.folder} has no scores",
+            "the evaluation that was just written cannot be read",
+            "Check that nothing else writes to that folder, then run the plan again",
         )
-    return Scored(cell, native[0], on_cache[0], native[1])
+    return FinishedRun(planned, native[0], on_grid[0], native[1], on_grid[1])
 
 
 def _bar(images: Sequence[Any], shown: bool) -> tqdm[Any]:
     return tqdm(images, unit="image", disable=None if shown else True, leave=False)
 
 
-def _eta(rest: Sequence[Cell], done: Iterable[Scored], *, workers: int) -> str:
-    """How long the rest will train, from what alike cells took, or any cells where none is."""
-    took = [(_kind(one.cell), one.native["seconds"]) for one in done]
-    if not took:
+def _eta(rest: Sequence[PlannedRun], done: Iterable[FinishedRun], *, workers: int) -> str:
+    """The remaining time of training, estimated from similar runs, or from any where none is."""
+    known = [(_kind(one.planned), one.native.seconds) for one in done]
+    if not known:
         return ""
     seconds = 0.0
-    for cell in rest:
-        alike = [s for kind, s in took if kind == _kind(cell)] or [s for _, s in took]
-        seconds += sum(alike) / len(alike)
+    for planned in rest:
+        similar = [s for kind, s in known if kind == _kind(planned)] or [s for _, s in known]
+        seconds += sum(similar) / len(similar)
     hours, minutes = divmod(round(seconds / max(workers, 1) / 60), 60)
     return f", about {hours} h {minutes:02} min of training"
 
 
-def _kind(cell: Cell) -> tuple[Any, ...]:
-    return cell.config.model, cell.config.data.size, cell.config.optim
+def _kind(planned: PlannedRun) -> tuple[Any, ...]:
+    return planned.config.model, planned.config.data.size, planned.config.optim

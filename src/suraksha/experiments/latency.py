@@ -1,4 +1,4 @@
-"""How fast a file becomes a measured lesion, and how fast the network alone is, side by side."""
+"""Time from image file to measured lesions, and of the networks alone, with bundles and engines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from suraksha.datasets.phantom import sample_phantom
 from suraksha.errors import MissingExtraError
 from suraksha.evaluation.export import to_onnx
 from suraksha.evaluation.quantization import quantise
+from suraksha.experiments.speed import Progress, Work, measure_in_turn, no_progress
 from suraksha.inference.bundle import BUNDLES, DEFAULT_BUNDLE, read_bundle
 from suraksha.inference.engines import ENGINES, create_engine
 from suraksha.inference.segmenter import load_segmenter
@@ -31,12 +31,12 @@ from suraksha.preprocessing import Preparation, prepare
 from suraksha.reporting.records import png_bytes
 from suraksha.runs.folder import device_name
 
-ROUNDS, WARM_UP = 30, 3
-# of a scanner's screen
+# size of the test images, (rows, columns): a scanner's screen
 SHAPE = (600, 800)
-PATCHES: tuple[int | str, ...] = (128, 256, "auto")
-# other networks at 256 px, by what the zoo calls them, with what options
-PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+PATCH_SIZES: tuple[int | str, ...] = (128, 256, "auto")
+OTHER_SIZE = 256
+# other networks, timed at OTHER_SIZE: title, name in the zoo, options
+OTHER_NETWORKS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("SURAKSHA, width 64 (the paper's U-Net)", "suraksha", {"width": 64}),
     ("SURAKSHA, width 32", "suraksha", {"width": 32}),
     ("MONAI BasicUNet", "monai.networks.nets:BasicUNet", {"spatial_dims": 2, "out_channels": 1}),
@@ -51,26 +51,25 @@ PEERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
         },
     ),
 )
-WHOLE, BESIDE, NETWORK = "whole path", "whole path, side by side", "network alone"
-# images of a folder, each answered by one of as many threads as the row says
-FOLDER = 10
-Progress = Callable[[Sequence[int]], Iterable[int]]
-Work = Callable[[], object]
+WHOLE_PATH, PARALLEL, NETWORK = "whole path", "whole path, in parallel", "network alone"
+# number of images for PARALLEL
+FOLDER_IMAGES = 10
+HEAD = ("what", "network", "engine", "size, px", "threads", "ms", "images/s", "relative speed")
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyCandidate:
-    """One thing that is timed.
+    """A combination that is timed.
 
     Args:
-        what: ``whole path`` (file to measured lesion), the same of a folder with images side by
-            side, as ``suraksha segment`` answers them, or ``network alone``.
-        network: The bundle's or network's name.
-        engine: What runs it.
+        what: ``whole path`` (file to measured lesions), the same for a folder with images in
+            parallel, as ``suraksha segment`` does it, or ``network alone``.
+        network: Name of the bundle or network.
+        engine: The inference engine.
         size: Side of the network's input in pixels, or ``auto``.
-        threads: Of the engine; side by side, of as many images.
-        work: Does it once.
-        images: How many images that is.
+        threads: Threads of the engine; for PARALLEL, images at a time.
+        prepare: Loads what is timed; returns the work.
+        images: Number of images that the work processes.
     """
 
     what: str
@@ -78,56 +77,64 @@ class LatencyCandidate:
     engine: str
     size: int | str
     threads: int
-    work: Work
+    prepare: Callable[[], Work]
     images: int = 1
 
+    @property
     def facts(self) -> dict[str, Any]:
-        """All but the work."""
+        """The combination, for a table."""
         names = ("what", "network", "engine", "size", "threads")
         return {name: getattr(self, name) for name in names}
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return f"{self.what}: {self.network}, {self.engine}, {self.size} px, {threads}"
 
 
 def measure_latency(
     *,
-    rounds: int = ROUNDS,
+    rounds: int | None = None,
     threads: Sequence[int] = (1, 2),
-    progress: Progress = lambda rounds: rounds,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Time every shipped bundle on every engine, torch and other networks, round by round in turn.
+    """Time every shipped bundle on every engine, torch and other networks, in turn.
 
-    They take turns in one process, so that whatever else the machine does falls on all of them; a
-    figure is the median over the rounds, a ratio that to the first whole path.
+    A figure is the median over the rounds. By default this takes about three minutes.
 
     Args:
-        rounds: How often each is timed.
-        threads: Numbers of threads to try for the shipped bundles.
-        progress: Wraps the rounds, as ``tqdm`` does.
+        rounds: As in `suraksha.experiments.speed.measure_in_turn`.
+        threads: Numbers of threads to try.
+        progress: Called before each step with what it is and the number of steps that are left.
 
     Returns:
-        Device, rows with ``milliseconds``, and the peak memory of a process that segments.
+        ``device``, ``image``, ``rounds``, ``torch``, ``peak_memory_mib`` (of a process that
+        segments) and ``rows`` with ``milliseconds`` (median) and ``min_milliseconds``.
     """
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(FOLDER):
+        for number in range(FOLDER_IMAGES):
             image = Path(folder) / f"image{number}.png"
             image.write_bytes(png_bytes(sample_phantom(4, 1, shape=SHAPE).image.pixels))
-        compared_models = [*_whole(image, threads), *_alone(image, threads), *_peers(threads)]
-        taken: list[list[float]] = [[] for _ in compared_models]
-        for turn in progress(range(-WARM_UP, rounds)):
-            for place, contender in enumerate(compared_models):
-                start = time.perf_counter()
-                contender.work()
-                if turn >= 0:
-                    seconds = time.perf_counter() - start
-                    taken[place].append(1000 * seconds / contender.images)
+        found = [
+            *_whole_path(image, threads),
+            *_networks(image, threads),
+            *_other_networks(threads),
+        ]
+        candidates = {str(one): one for one in found}
+        works = {}
+        for place, (title, candidate) in enumerate(candidates.items()):
+            progress(f"loading: {title}", len(candidates) - place)
+            works[title] = candidate.prepare()
+        taken = measure_in_turn(works, rounds=rounds, progress=progress)
         peak = peak_memory_mib(image)
-    rows = [
-        {**one.facts(), "milliseconds": median(found), "least": min(found)}
-        for one, found in zip(compared_models, taken, strict=True)
-    ]
+    rows = []
+    for title, candidate in candidates.items():
+        milliseconds = [1000 * seconds / candidate.images for seconds in taken[title]]
+        figures = {"milliseconds": median(milliseconds), "min_milliseconds": min(milliseconds)}
+        rows.append({**candidate.facts, **figures})
     return {
         "device": device_name(),
         "image": f"{SHAPE[0]} x {SHAPE[1]} PNG",
-        "rounds": rounds,
+        "rounds": len(next(iter(taken.values()))),
         "torch": torch.__version__,
         "peak_memory_mib": peak,
         "rows": rows,
@@ -135,6 +142,7 @@ def measure_latency(
 
 
 def _engines() -> list[str]:
+    """The engines that are installed."""
     found = []
     for name in ENGINES:
         try:
@@ -145,100 +153,127 @@ def _engines() -> list[str]:
     return found
 
 
-def _whole(image: Path, threads: Sequence[int]) -> Iterable[LatencyCandidate]:
+def _whole_path(image: Path, threads: Sequence[int]) -> Iterator[LatencyCandidate]:
     for bundle in BUNDLES:
+        size = read_bundle(bundle).card.preparation.height
         for engine in _engines():
-            for size in PATCHES:
+            for patch in PATCH_SIZES:
                 for count in threads:
-                    yield _path(image, bundle, engine=engine, size=size, threads=count)
-            yield _beside(image.parent, bundle, engine=engine, threads=max(threads))
+                    prepare_work = _segmentation(
+                        image, bundle, engine=engine, patch=patch, threads=count
+                    )
+                    yield LatencyCandidate(
+                        WHOLE_PATH, bundle, engine, patch, count, prepare=prepare_work
+                    )
+            yield LatencyCandidate(
+                PARALLEL,
+                bundle,
+                engine,
+                size,
+                max(threads),
+                prepare=_parallel(image.parent, bundle, engine=engine, threads=max(threads)),
+                images=FOLDER_IMAGES,
+            )
 
 
-def _path(
-    image: Path, bundle: str, *, engine: str, size: int | str, threads: int
-) -> LatencyCandidate:
-    segment = load_segmenter(bundle, engine=engine, threads=threads, patch=size)
+def _segmentation(
+    image: Path, bundle: str, *, engine: str, patch: int | str, threads: int
+) -> Callable[[], Work]:
+    def prepare_work() -> Work:
+        segment = load_segmenter(bundle, engine=engine, threads=threads, patch=patch)
+        return lambda: segment(read_image(image, spacing=0.1)).lesions
 
-    def work() -> object:
-        return segment(read_image(image, spacing=0.1)).lesions
-
-    return LatencyCandidate(WHOLE, bundle, engine, size, threads, work)
-
-
-def _beside(folder: Path, bundle: str, *, engine: str, threads: int) -> LatencyCandidate:
-    segment = load_segmenter(bundle, engine=engine, threads=1)
-    images = sorted(folder.iterdir())
-
-    def work() -> object:
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda path: segment(read_image(path, spacing=0.1)), images))
-
-    size = segment.card.preparation.height
-    return LatencyCandidate(BESIDE, bundle, engine, size, threads, work, FOLDER)
+    return prepare_work
 
 
-def _alone(path: Path, threads: Sequence[int]) -> Iterable[LatencyCandidate]:
-    """The bundles' networks on each engine, and the default's in 8 bits and in torch.
+def _parallel(folder: Path, bundle: str, *, engine: str, threads: int) -> Callable[[], Work]:
+    def prepare_work() -> Work:
+        segment = load_segmenter(bundle, engine=engine, threads=1)
+        images = sorted(folder.iterdir())
 
-    In 8 bits the ranges come from phantoms, which gives the speed and not the accuracy.
+        def work() -> object:
+            with ThreadPoolExecutor(threads) as pool:
+                return list(pool.map(lambda path: segment(read_image(path, spacing=0.1)), images))
+
+        return work
+
+    return prepare_work
+
+
+def _networks(path: Path, threads: Sequence[int]) -> Iterator[LatencyCandidate]:
+    """The bundles' networks on each engine, and the default one in 8 bits and in torch.
+
+    The ranges of the 8-bit network come from phantoms, which gives its speed but not its accuracy.
     """
     image = read_image(path)
     for bundle in BUNDLES:
         loaded = read_bundle(bundle)
-        batch = prepare(image, loaded.card.preparation)
-        size = loaded.card.preparation.height
+        preparation = loaded.card.preparation
         models = {bundle: loaded.model}
         if bundle == DEFAULT_BUNDLE:
             phantoms = [sample_phantom(4, number).image for number in range(12)]
-            small = quantise(loaded.model, phantoms, preparation=loaded.card.preparation)
-            models[f"{bundle}, 8 bits"] = small
+            models[f"{bundle}, 8 bits"] = quantise(loaded.model, phantoms, preparation=preparation)
+        batch = prepare(image, preparation)
         for title, model in models.items():
             for engine in _engines():
                 for count in threads:
-                    work = _engine_work(model, engine, threads=count, batch=batch)
-                    yield LatencyCandidate(NETWORK, title, engine, size, count, work)
-    card = read_bundle(DEFAULT_BUNDLE).card
-    options = {
-        key: value for key, value in card.model.items() if key not in ("name", "in_channels")
-    }
+                    prepare_work = _engine_run(model, engine, threads=count, batch=batch)
+                    yield LatencyCandidate(
+                        NETWORK, title, engine, preparation.height, count, prepare=prepare_work
+                    )
     for count in threads:
-        work = _torch_work(str(card.model["name"]), options, threads=count)
-        yield LatencyCandidate(NETWORK, DEFAULT_BUNDLE, "torch eager", 256, count, work)
+        yield LatencyCandidate(
+            NETWORK, DEFAULT_BUNDLE, "torch eager", OTHER_SIZE, count, prepare=_torch_run(count)
+        )
 
 
-def _peers(threads: Sequence[int]) -> Iterable[LatencyCandidate]:
-    """Other networks as ONNX files; weights are random, which does not change the speed."""
-    wanted = Preparation(256, 256)
-    batch = np.zeros((1, 1, 256, 256), np.float32)
-    for title, name, options in PEERS:
+def _other_networks(threads: Sequence[int]) -> Iterator[LatencyCandidate]:
+    """Other networks as ONNX files; weights are random, which does not affect the speed."""
+    preparation = Preparation(OTHER_SIZE, OTHER_SIZE)
+    batch = np.zeros((1, 1, OTHER_SIZE, OTHER_SIZE), np.float32)
+    for title, name, options in OTHER_NETWORKS:
         network = create_model(name, in_channels=1, options=options).eval()
-        model = to_onnx(network, wanted)
+        model = to_onnx(network, preparation)
         for count in threads:
-            work = _engine_work(model, "onnxruntime", threads=count, batch=batch)
-            yield LatencyCandidate(NETWORK, title, "onnxruntime", 256, count, work)
+            prepare_work = _engine_run(model, "onnxruntime", threads=count, batch=batch)
+            yield LatencyCandidate(
+                NETWORK, title, "onnxruntime", OTHER_SIZE, count, prepare=prepare_work
+            )
 
 
-def _engine_work(model: bytes, name: str, *, threads: int, batch: NDArray[np.float32]) -> Work:
-    engine = create_engine(name, model, threads=threads)
-    return lambda: engine.run(batch)
+def _engine_run(
+    model: bytes, name: str, *, threads: int, batch: NDArray[np.float32]
+) -> Callable[[], Work]:
+    def prepare_work() -> Work:
+        engine = create_engine(name, model, threads=threads)
+        return lambda: engine.run(batch)
+
+    return prepare_work
 
 
-def _torch_work(name: str, options: dict[str, Any], *, threads: int) -> Work:
-    network = create_model(name, in_channels=1, options=options).eval()
-    image = torch.zeros(1, 1, 256, 256)
+def _torch_run(threads: int) -> Callable[[], Work]:
+    """The default bundle's network in torch."""
 
-    @torch.inference_mode()
-    def work() -> object:
-        torch.set_num_threads(threads)
-        return network(image)
+    def prepare_work() -> Work:
+        card = read_bundle(DEFAULT_BUNDLE).card
+        options = {k: v for k, v in card.model.items() if k not in ("name", "in_channels")}
+        network = create_model(str(card.model["name"]), in_channels=1, options=options).eval()
+        image = torch.zeros(1, 1, OTHER_SIZE, OTHER_SIZE)
 
-    return work
+        @torch.inference_mode()
+        def work() -> object:
+            torch.set_num_threads(threads)
+            return network(image)
+
+        return work
+
+    return prepare_work
 
 
 def peak_memory_mib(image: Path) -> float:
-    """Greatest resident memory of a fresh process that segments images, two at a time, in MiB.
+    """Peak resident memory in MiB of a new process that segments images, two at a time.
 
-    NaN where the system has no /proc.
+    NaN on systems without /proc.
     """
     if not Path("/proc/self/status").is_file():
         return float("nan")
@@ -255,26 +290,26 @@ def peak_memory_mib(image: Path) -> float:
     return round(float(done.stdout) / 1024, 1)
 
 
-def latency_rows(record: dict[str, Any]) -> list[list[str]]:
-    """The rows as a table shows them: ratios to the first whole path and the first network."""
-    kinds = {WHOLE: WHOLE, BESIDE: WHOLE, NETWORK: NETWORK}
+def latency_rows(record: Mapping[str, Any]) -> list[list[str]]:
+    """The rows of a table under `HEAD`; speeds relative to the first whole path and network.
+
+    Args:
+        record: As `measure_latency` returns it.
+    """
+    reference = {WHOLE_PATH: WHOLE_PATH, PARALLEL: WHOLE_PATH, NETWORK: NETWORK}
     first = {
-        kind: next(row for row in record["rows"] if row["what"] == of) for kind, of in kinds.items()
+        kind: next(row["milliseconds"] for row in record["rows"] if row["what"] == of)
+        for kind, of in reference.items()
     }
-    return [
-        [
-            *(str(row[name]) for name in ("what", "network", "engine", "size", "threads")),
-            f"{row['milliseconds']:.1f}",
-            f"{1000 / row['milliseconds']:.1f}",
-            f"{first[row['what']]['milliseconds'] / row['milliseconds']:.2f}",
-        ]
-        for row in record["rows"]
-    ]
+    rows = []
+    for row in record["rows"]:
+        facts = [str(row[name]) for name in ("what", "network", "engine", "size", "threads")]
+        speed = first[row["what"]] / row["milliseconds"]
+        milliseconds = row["milliseconds"]
+        rows.append([*facts, f"{milliseconds:.1f}", f"{1000 / milliseconds:.1f}", f"{speed:.2f}"])
+    return rows
 
 
-HEAD = ("what", "network", "engine", "size, px", "threads", "ms", "a second", "times as fast")
-
-
-def latency_json(record: dict[str, Any]) -> str:
-    """The record as a file holds it."""
+def latency_json(record: Mapping[str, Any]) -> str:
+    """The record as the text of its file."""
     return json.dumps(record, indent=2) + "\n"

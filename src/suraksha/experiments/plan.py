@@ -1,12 +1,11 @@
-"""Plans: TOML in, the runs to make out. The hash of what they train is a plan's identity."""
+"""Plans: TOML in, a list of training runs out. A hash over their configs is a plan's identity."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,83 @@ from suraksha.datasets.splits import find_protocol
 from suraksha.errors import TrainError, UnknownNameError, UsageError
 from suraksha.evaluation.summaries import TEST, VALIDATION
 from suraksha.runs.config import TrainConfig, config_from_dict, load_recipe
+from suraksha.runs.records import read_toml, to_record
 
-# key -> the type of its value
-PLAN_KEYS = {"name": str, "title": str, "part": str, "models": list, "runs": list}
-# of a table of `models`: fields of `ModelConfig`, and the size that it is trained at
-MODEL_KEYS = {"name": str, "options": dict, "pretrained": bool, "size": int}
-RUN_KEYS = {"recipe": str, "protocol": str, "numbers": list, "seeds": list, "set": dict}
-SCORED = (TEST, VALIDATION)
-# what `set` may not change
-DECIDED = {"seed", "protocol", "split"}
+PARTS = (TEST, VALIDATION)
+# keys of a config that `set` may not change, because the plan has its own keys for them
+PLAN_DECIDES = {"seed", "protocol", "split"}
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ModelEntry:
+    """A table of ``[[models]]`` in a plan's file.
+
+    Args:
+        name: A name of the zoo, or ``package.module:Class``.
+        options: Fields of the network's spec, such as ``width``.
+        pretrained: Whether the encoder starts from ImageNet weights.
+        size: Input size in pixels; None for the recipe's.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
+    size: int | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """The entry as changes of a recipe."""
+        model = {"name": self.name, "options": self.options, "pretrained": self.pretrained}
+        return {"model": model, **({} if self.size is None else {"data": {"size": self.size}})}
+
+
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A table of ``[[runs]]`` in a plan's file.
+
+    Args:
+        recipe: A shipped recipe, or a ``.toml`` file relative to the plan.
+        protocol: ``paper``, ``community`` or ``clean``.
+        splits: Numbers of the splits; one run for each.
+        seeds: Random seeds; one run for each.
+        set: Changes of the recipe, by table and key.
+
+    Raises:
+        TrainError: No split or no seed.
+    """
+
+    recipe: str
+    protocol: str
+    splits: tuple[int, ...]
+    seeds: tuple[int, ...] = (0,)
+    set: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.splits or not self.seeds:
+            raise TrainError(
+                "an entry of [[runs]] has no splits or no seeds",
+                "each needs at least one number",
+                "Give for example splits = [0]",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """The content of a plan's file; see `Plan` and docs/how-to/benchmark.md."""
+
+    name: str
+    runs: tuple[RunEntry, ...]
+    title: str = ""
+    part: str = TEST
+    models: tuple[ModelEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
     """One run of a plan.
 
     Args:
-        config: What to train; its hash is the cell's identity.
-        part: Which images it is scored on, ``test`` or ``validation``.
+        config: What to train; its hash is the run's identity.
+        part: The images that it is scored on, ``test`` or ``validation``.
     """
 
     config: TrainConfig
@@ -39,68 +97,70 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The run's folder."""
+        """The name of the run's folder."""
         return self.config.run_name
 
-    def fits(self, choice: str) -> bool:
-        """Whether ``clean`` or ``clean:0`` chooses this cell."""
+    def matches(self, choice: str) -> bool:
+        """Whether a choice such as ``clean`` or ``clean:0`` includes this run."""
         data = self.config.data
         return choice in (data.protocol, f"{data.protocol}:{data.split}")
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan.
+    """A list of runs that are trained, scored and reported together.
 
     Args:
-        name: What to call it.
-        cells: Its runs, in order.
-        title: What its tables say of it; the name where the plan gives none.
+        name: The plan's name.
+        runs: Its runs, in order.
+        title: Title of its tables; default: the name.
 
     Raises:
-        TrainError: No cell, or one cell twice.
+        TrainError: No run, or one run twice.
     """
 
     name: str
-    cells: tuple[Cell, ...]
+    runs: tuple[PlannedRun, ...]
     title: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", self.title or self.name)
-        names = [cell.name for cell in self.cells]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice or not names:
+        names = [run.name for run in self.runs]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated or not names:
             raise TrainError(
-                f"plan {self.name} cannot be used",
-                f"it holds {', '.join(twice)} more than once" if twice else "it holds no run",
-                "Correct its [[runs]]: each needs numbers, and no two may train the same",
+                f"plan {self.name} is not valid",
+                f"it has {', '.join(repeated)} more than once" if repeated else "it has no run",
+                "Correct its [[runs]]: each needs splits, and no two may train the same",
             )
 
     @property
     def sha256(self) -> str:
-        """The plan's identity: a hash over its cells, in order."""
-        text = json.dumps([cell.config.sha256 for cell in self.cells])
+        """The plan's identity: a hash over the configs of its runs, in order."""
+        text = json.dumps([run.config.sha256 for run in self.runs])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def select(self, only: Sequence[str]) -> tuple[Cell, ...]:
-        """The cells that any of the choices fits, all without a choice.
+    def select(self, only: Sequence[str]) -> tuple[PlannedRun, ...]:
+        """The runs that match any of the choices; all runs without a choice.
 
         Args:
-            only: Such as ``clean``, ``community:1``.
+            only: Choices such as ``clean`` or ``community:1``.
 
         Raises:
-            UsageError: A choice that fits no cell.
+            UsageError: A choice that matches no run.
         """
         for choice in only:
-            if not any(cell.fits(choice) for cell in self.cells):
-                data = [cell.config.data for cell in self.cells]
-                known = {f"{part.protocol}:{part.split}" for part in data}
+            if not any(run.matches(choice) for run in self.runs):
+                data = [run.config.data for run in self.runs]
+                known = {f"{one.protocol}:{one.split}" for one in data}
                 raise UsageError(
-                    f"'{choice}' chooses nothing",
-                    f"plan {self.name} holds {', '.join(sorted(known))}",
-                    "Give a protocol, or a protocol and a number, such as clean:0",
+                    f"'{choice}' matches no run",
+                    f"plan {self.name} has {', '.join(sorted(known))}",
+                    "Give a protocol, or a protocol and a split, such as clean:0",
                 )
-        return tuple(c for c in self.cells if not only or any(c.fits(choice) for choice in only))
+        if not only:
+            return self.runs
+        return tuple(run for run in self.runs if any(run.matches(choice) for choice in only))
 
 
 def load_plan(path: str | Path) -> Plan:
@@ -110,120 +170,83 @@ def load_plan(path: str | Path) -> Plan:
         path: A TOML file; recipes by path are relative to it.
 
     Raises:
-        UnknownNameError: A key, recipe or protocol that is not known.
-        TrainError: No file, no TOML, a value of another type, a recipe that cannot be used, or
-            one run twice.
+        UnknownNameError: A recipe, protocol or part that does not exist.
+        TrainError: The file is missing or not valid TOML, an unknown key, a value of another type,
+            a recipe that is not valid, or one run twice.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (OSError, ValueError) as error:  # no file, no UTF-8, or no TOML
-        raise TrainError(
-            f"plan {path} cannot be read", str(error), "Give a plan's .toml file"
-        ) from error
-    return plan_from_dict({"name": path.stem, **table}, path.parent)
+    table = {"name": path.stem, **read_toml(path)}
+    return plan_from_dict(table, path.parent, source=str(path))
 
 
-def plan_from_dict(table: Mapping[str, Any], folder: Path) -> Plan:
-    """A plan from its tables; recipes by path are relative to the folder.
+def plan_from_dict(table: Mapping[str, Any], folder: Path, *, source: str = "the plan") -> Plan:
+    """A plan from its tables.
+
+    Args:
+        table: The tables of a plan's file.
+        folder: Recipes by path are relative to it.
+        source: The file that the tables come from, for errors.
 
     Raises:
         UnknownNameError, TrainError: As `load_plan`.
     """
-    _check(table, PLAN_KEYS, where="", needed=("name", "runs"))
-    part = table.get("part", TEST)
-    if part not in SCORED:
-        raise UnknownNameError("part", part, SCORED)
-    networks = [_network(network) for network in table.get("models", ())]
-    cells = [cell for run in table["runs"] for cell in _cells(run, folder, networks)]
-    if part == VALIDATION and any(cell.config.data.validation_fraction == 0 for cell in cells):
+    file = to_record(table, PlanFile, source=source)
+    if file.part not in PARTS:
+        raise UnknownNameError("part", file.part, PARTS)
+    runs = [
+        PlannedRun(config, file.part)
+        for entry in file.runs
+        for config in _configs(entry, folder, models=file.models, source=source)
+    ]
+    if file.part == VALIDATION and any(r.config.data.validation_fraction == 0 for r in runs):
         raise TrainError(
-            f"plan {table['name']} cannot score validation parts",
-            "a run of it holds none back",
+            f"plan {file.name} cannot score validation images",
+            "a run of it holds no images out for validation",
             "Set data.validation_fraction above 0 in its recipe or its runs",
         )
-    cells = [replace(cell, part=part) for cell in cells]
-    return Plan(table["name"], tuple(cells), table.get("title", ""))
+    return Plan(file.name, tuple(runs), file.title)
 
 
-def _network(table: object) -> dict[str, Any]:
-    """A table of ``models`` as changes of a recipe."""
-    if not isinstance(table, Mapping):
-        raise _wrong("models", table, "table")
-    _check(table, MODEL_KEYS, where="models.", needed=("name",))
-    model = {"options": {}, "pretrained": False, **table}
-    size = model.pop("size", None)
-    return {"model": model, **({} if size is None else {"data": {"size": size}})}
-
-
-def _cells(table: object, folder: Path, networks: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    if not isinstance(table, Mapping):
-        raise _wrong("runs", table, "table")
-    _check(table, RUN_KEYS, where="runs.", needed=("recipe", "protocol", "numbers"))
-    protocol, recipe = find_protocol(table["protocol"]).name, table["recipe"]
-    base = load_recipe(folder / recipe if recipe.endswith(".toml") else recipe)
-    changes = table.get("set", {})
-    if networks and "model" in changes:
+def _configs(
+    entry: RunEntry, folder: Path, *, models: Sequence[ModelEntry], source: str
+) -> list[TrainConfig]:
+    """The configs of an entry of ``[[runs]]``: by model, split and seed."""
+    if models and "model" in entry.set:
         raise TrainError(
-            "runs.set may not hold model",
-            "the plan's [[models]] decide it",
-            "Leave one of them out",
+            f"runs.set in {source} has the key model",
+            "the plan's [[models]] set it",
+            "Remove one of them",
         )
-    numbers, seeds = (_whole(key, table.get(key, [0])) for key in ("numbers", "seeds"))
-    changed = merged(base, changes)
+    protocol, recipe = find_protocol(entry.protocol).name, entry.recipe
+    base = load_recipe(folder / recipe if recipe.endswith(".toml") else recipe)
+    changed = changed_config(base, entry.set)
     found = []
-    for config in [merged(changed, network) for network in networks] or [changed]:
-        parts = [replace(config.data, protocol=protocol, split=number) for number in numbers]
-        found += [Cell(replace(config, seed=seed, data=data)) for data in parts for seed in seeds]
+    for config in [changed_config(changed, one.changes()) for one in models] or [changed]:
+        for split in entry.splits:
+            data = replace(config.data, protocol=protocol, split=split)
+            found += [replace(config, seed=seed, data=data) for seed in entry.seeds]
     return found
 
 
-def merged(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
-    """A config with keys of its tables changed; the result is checked as a recipe is.
+def changed_config(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
+    """A config with some keys changed; the result is checked like a recipe.
 
-    A value replaces the old one whole: ``options`` of ``[model]`` are not mixed with the old ones.
+    A value replaces the old one completely: ``options`` of ``[model]`` are not merged.
 
     Raises:
-        UnknownNameError: A key that no recipe has.
-        TrainError: A value that cannot be used, or a key that the plan decides elsewhere.
+        TrainError: An unknown key, a value that is not valid, or a key that the plan
+            sets elsewhere.
     """
     data = changes.get("data", {})
     given = {*changes, *(data if isinstance(data, Mapping) else ())}
-    if odd := sorted(given & DECIDED):
+    if refused := sorted(given & PLAN_DECIDES):
         raise TrainError(
-            f"runs.set may not hold {', '.join(odd)}",
-            "the run has keys of its own for them",
-            "Give 'seeds', 'protocol' and 'numbers' of the run",
+            f"runs.set has the key {', '.join(refused)}",
+            "an entry of [[runs]] has its own keys for that",
+            "Use 'seeds', 'protocol' and 'splits' of the entry",
         )
     tables = config.to_dict()
     for key, value in changes.items():
-        mixed = isinstance(value, Mapping) and isinstance(tables.get(key), Mapping)
-        tables[key] = {**tables[key], **value} if mixed else value
-    return config_from_dict(tables)
-
-
-def _check(
-    table: Mapping[str, Any], known: Mapping[str, type], *, where: str, needed: Iterable[str]
-) -> None:
-    for key, value in table.items():
-        if key not in known:
-            raise UnknownNameError("plan key", where + key, (where + name for name in known))
-        if not isinstance(value, known[key]):
-            raise _wrong(where + key, value, known[key].__name__)
-    for key in needed:
-        if key not in table:
-            raise TrainError(
-                f"{where}{key} is missing", "a plan cannot do without it", "Add it to the plan"
-            )
-
-
-def _whole(key: str, values: list[Any]) -> tuple[int, ...]:
-    if not values or any(type(value) is not int for value in values):
-        raise _wrong(f"runs.{key}", values, "list of whole numbers")
-    return tuple(values)
-
-
-def _wrong(path: str, value: object, kind: str) -> TrainError:
-    return TrainError(
-        f"{path} = {value!r} cannot be used", f"it is no {kind}", "Correct that key of the plan"
-    )
+        both = isinstance(value, Mapping) and isinstance(tables.get(key), Mapping)
+        tables[key] = {**tables[key], **value} if both else value
+    return config_from_dict(tables, source="runs.set")

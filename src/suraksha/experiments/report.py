@@ -1,125 +1,106 @@
-"""What a plan's finished cells show: figures by protocol, means, and models paired by image."""
+"""The report of a plan: scores by protocol, means, and models paired by image; as JSON and text."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from suraksha.datasets.folds import clean_table
+from suraksha.datasets.splits import PROTOCOLS
 from suraksha.evaluation.summaries import RULELESS
-from suraksha.experiments.plan import Cell, Plan
+from suraksha.experiments.plan import Plan
+from suraksha.experiments.results import EvaluationRecord, Figure, FinishedRun
 from suraksha.metrics.bootstrap import Estimate, Resampler, estimate
 from suraksha.metrics.detection import normals
 from suraksha.metrics.image import ImageScore, jsonable
 from suraksha.metrics.summary import paired_difference
+from suraksha.reporting.markdown import NO_FIGURE, estimate_text, markdown_table
 
-NO_NUMBER = Estimate(math.nan, math.nan, math.nan)
+UNDEFINED = Estimate(math.nan, math.nan, math.nan)
 RESAMPLES = 1000
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scored:
-    """A finished cell with its scores.
-
-    Args:
-        cell: The cell.
-        native: The evaluation at the images' own size, as it was written.
-        grid: The evaluation on the cache.
-        scores: The scores of every image at its own size.
-    """
-
-    cell: Cell
-    native: Mapping[str, Any]
-    grid: Mapping[str, Any]
-    scores: tuple[ImageScore, ...]
-
-    def lesions(self, part: str) -> list[ImageScore]:
-        """The scores of the images with a lesion; of part ``consistent``, uncontradicted ones."""
-        table = clean_table() if self.native["scored_dataset"] == "busi" else {}
-        odd = {name for name, row in table.items() if not row.consistent and part == "consistent"}
-        return [s for s in self.scores if s.counts.tp + s.counts.fn and s.name not in odd]
-
-
-MODEL, NO_RULE = "*", "* without its presence rule"
-# protocol -> the figures of a cell: title -> where `_figure` finds it
-FIGURES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "clean": {
-        "Dice, lesion": ("native", "models", MODEL, "lesion", "mean", "dice"),
-        "Dice, consistent": ("native", "models", MODEL, "consistent", "mean", "dice"),
-        "median Dice": ("native", "models", MODEL, "lesion", "median", "dice"),
-        "Dice, lesion, no rule": ("native", "models", NO_RULE, "lesion", "mean", "dice"),
-        "normals flagged": ("normals",),
-    },
-    "community": {
-        "F1": ("grid", "community_batches_of_8", "f1"),
-        "IoU": ("grid", "community_batches_of_8", "iou"),
-    },
-    "paper": {
-        f"pooled {title}": ("grid", "models", MODEL, "lesion", "pooled", title.lower())
-        for title in ("Dice", "IoU", "accuracy")
-    },
-}
-# figures of `clean` whose mean over the folds has an interval: title -> part
-FOLDED = {"Dice, lesion": "lesion", "Dice, consistent": "consistent"}
-
-
-def _figure(one: Scored, path: Sequence[str]) -> dict[str, Any]:
-    fraction = normals([score.counts for score in one.scores]).fraction
-    found: Any = {"native": one.native, "grid": one.grid, "normals": fraction}
-    name = one.cell.config.model.name
-    for key in path:
-        if key == NO_RULE:
-            found = found.get(f"{name}, {RULELESS}") or found.get(name, {})
-        else:
-            found = found.get(name if key == MODEL else key, {})
-    return _plain(as_estimate(found if isinstance(found, Mapping) else {"value": found}))
+# figures of `clean` whose mean over the folds has an interval: title -> part of the images
+MEAN_DICE_TITLES = {"Dice, lesion": "lesion", "Dice, consistent": "consistent"}
 
 
 def build_report(
-    plan: Plan, scored: Sequence[Scored], *, failed: Mapping[str, str]
+    plan: Plan, finished: Sequence[FinishedRun], *, failed: Mapping[str, str]
 ) -> dict[str, Any]:
     """The report as JSON takes it.
 
     Args:
         plan: The plan.
-        scored: Its finished cells, in the plan's order.
-        failed: Why cells failed, by name.
+        finished: Its finished runs, in the plan's order.
+        failed: Error messages of runs, by name.
     """
-    groups: dict[str, list[Scored]] = defaultdict(list)
-    for one in scored:
-        config = one.cell.config
-        alike = replace(config, seed=0, data=replace(config.data, split=0))
-        groups[alike.sha256].append(one)
-    done = {one.cell.name for one in scored}
+    groups: dict[str, list[FinishedRun]] = defaultdict(list)
+    for run in finished:
+        config = run.planned.config
+        same = replace(config, seed=0, data=replace(config.data, split=0))
+        groups[same.sha256].append(run)
+    names = {run.planned.name for run in finished}
     return {
         "plan": plan.name,
         "plan_sha256": plan.sha256,
-        "part": plan.cells[0].part,
-        "missing": [cell.name for cell in plan.cells if cell.name not in done],
+        "part": plan.runs[0].part,
+        "missing": [planned.name for planned in plan.runs if planned.name not in names],
         "failed": dict(failed),
         "groups": [_group(members) for members in groups.values()],
-        "paired": [_paired(first, second) for first, second in _pairs(scored)],
+        "paired": [_paired(first, second) for first, second in _pairs(finished)],
     }
 
 
-def _group(members: Sequence[Scored]) -> dict[str, Any]:
-    config, facts = members[0].cell.config, members[0].native
-    wanted = FIGURES[config.data.protocol]
+def _figures(run: FinishedRun) -> dict[str, dict[str, Any]]:
+    """The figures of a run by title, as its protocol is usually reported."""
+    model, protocol = run.planned.config.model.name, run.planned.config.data.protocol
+    if protocol == "community":
+        batches = run.on_grid.community_batches_of_8
+        return {
+            title: _plain(_estimate_of(Figure(batches.get(title.lower()))))
+            for title in ("F1", "IoU")
+        }
+    if protocol == "paper":
+        return {
+            f"pooled {title}": _summary_figure(
+                run.on_grid, model, part="lesion", kind="pooled", key=title.lower()
+            )
+            for title in ("Dice", "IoU", "accuracy")
+        }
+    ruleless = f"{model}, {RULELESS}"
+    without_rule = ruleless if ruleless in run.native.models else model
+    flagged = normals([score.counts for score in run.scores]).fraction
+    return {
+        "Dice, lesion": _summary_figure(run.native, model, part="lesion"),
+        "Dice, consistent": _summary_figure(run.native, model, part="consistent"),
+        "median Dice": _summary_figure(run.native, model, part="lesion", kind="median"),
+        "Dice, lesion, no rule": _summary_figure(run.native, without_rule, part="lesion"),
+        "normals flagged": _plain(replace(UNDEFINED, value=flagged)),
+    }
+
+
+def _summary_figure(
+    record: EvaluationRecord, model: str, *, part: str, kind: str = "mean", key: str = "dice"
+) -> dict[str, Any]:
+    summary = record.summary(model, part)
+    figures: Mapping[str, Figure] = {} if summary is None else getattr(summary, kind)
+    return _plain(_estimate_of(figures.get(key, Figure(None))))
+
+
+def _group(members: Sequence[FinishedRun]) -> dict[str, Any]:
+    config, native = members[0].planned.config, members[0].native
     rows = [
         {
-            "run": one.cell.name,
-            "number": one.cell.config.data.split,
-            "seed": one.cell.config.seed,
-            "figures": {title: _figure(one, path) for title, path in wanted.items()},
-            "seconds": one.native["seconds"],
-            "device": one.native["device"],
+            "run": run.planned.name,
+            "split": run.planned.config.data.split,
+            "seed": run.planned.config.seed,
+            "figures": _figures(run),
+            "seconds": run.native.seconds,
+            "device": run.native.device,
         }
-        for one in members
+        for run in members
     ]
     return {
         "recipe": config.name,
@@ -127,38 +108,42 @@ def _group(members: Sequence[Scored]) -> dict[str, Any]:
         "options": dict(config.model.options),
         "size": config.data.size,
         "protocol": config.data.protocol,
-        "parameters": facts["parameters"],
-        "macs": facts["macs"],
+        "parameters": native.parameters,
+        "macs": native.macs,
         "rows": rows,
         "mean": _mean(members, rows) if len(rows) > 1 else None,
     }
 
 
-def _mean(members: Sequence[Scored], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means of the rows with their standard deviation; with intervals where `FOLDED` has them."""
+def _mean(members: Sequence[FinishedRun], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means of the rows with their standard deviation, and intervals for `MEAN_DICE_TITLES`."""
     found = {}
     for title in rows[0]["figures"]:
         values = [row["figures"][title]["value"] for row in rows]
         known = np.array([value for value in values if value is not None])
-        mean = replace(NO_NUMBER, value=float(known.mean()) if len(known) else math.nan)
-        if title in FOLDED:
-            numbers: dict[int, list[list[ImageScore]]] = defaultdict(list)
-            for one in members:
-                numbers[one.cell.config.data.split].append(one.lesions(FOLDED[title]))
-            mean = mean_over_folds(numbers)
-        spread = float(known.std(ddof=1)) if len(known) > 1 else None
-        found[title] = {**_plain(mean), "sd": spread}
+        mean = replace(UNDEFINED, value=float(known.mean()) if len(known) else math.nan)
+        if title in MEAN_DICE_TITLES:
+            folds: dict[int, list[list[ImageScore]]] = defaultdict(list)
+            for run in members:
+                scores = run.lesion_scores(MEAN_DICE_TITLES[title])
+                folds[run.planned.config.data.split].append(scores)
+            mean = mean_over_folds(folds)
+        sd = float(known.std(ddof=1)) if len(known) > 1 else None
+        found[title] = {**_plain(mean), "sd": sd}
     return found
 
 
 def mean_over_folds(folds: Mapping[int, Sequence[Sequence[ImageScore]]]) -> Estimate:
     """Mean over folds of the mean Dice per image, by bootstrap over groups within each fold.
 
-    Groups are whole within a fold, so the folds are drawn independently.
+    No group is in two folds, so the folds are resampled independently.
 
     Args:
-        folds: By fold the scores of each training seed; an image's Dice is its mean over the
-            seeds that scored it, which may differ in the part that they hold back.
+        folds: By fold the scores of each random seed. The Dice of an image is its mean over the
+            seeds that scored it; seeds may hold out different validation images.
+
+    Returns:
+        Dice in 0..1 with its 95 % interval; NaN without a score.
     """
     draws = []
     for fold, runs in folds.items():
@@ -172,35 +157,34 @@ def mean_over_folds(folds: Mapping[int, Sequence[Sequence[ImageScore]]]) -> Esti
             groups = [group[name] for name in dice]
             draws.append(Resampler.of(groups, seed=fold, resamples=RESAMPLES).means(values))
     if not draws:
-        return NO_NUMBER
+        return UNDEFINED
     figures = np.mean(draws, axis=0)
     return estimate(float(figures[0]), figures[1:])
 
 
-def _pairs(scored: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
-    """Each cell with the plan's first of the same images, training seed and size."""
-    alike: dict[Any, list[Scored]] = defaultdict(list)
-    for one in scored:
-        config, images = one.cell.config, tuple(sorted(score.name for score in one.scores))
+def _pairs(finished: Sequence[FinishedRun]) -> list[tuple[FinishedRun, FinishedRun]]:
+    """Each run with the plan's first run of the same images, random seed and input size."""
+    comparable: dict[Any, list[FinishedRun]] = defaultdict(list)
+    for run in finished:
+        config, images = run.planned.config, tuple(sorted(score.name for score in run.scores))
         data = config.data
-        alike[data.protocol, data.split, config.seed, data.size, images].append(one)
-    return [(first, second) for first, *others in alike.values() for second in others]
+        comparable[data.protocol, data.split, config.seed, data.size, images].append(run)
+    return [(first, second) for first, *others in comparable.values() for second in others]
 
 
-def _paired(a: Scored, b: Scored) -> dict[str, Any]:
-    dice = {}
-    for title, part in FOLDED.items():
-        ours, theirs = a.lesions(part), b.lesions(part)
-        gap = paired_difference(ours, theirs).mean["dice"] if ours else NO_NUMBER
-        dice[title] = _plain(gap)
-    data = a.cell.config.data
+def _paired(first: FinishedRun, second: FinishedRun) -> dict[str, Any]:
+    differences = {}
+    for title, part in MEAN_DICE_TITLES.items():
+        a, b = first.lesion_scores(part), second.lesion_scores(part)
+        differences[title] = _plain(paired_difference(a, b).mean["dice"] if a else UNDEFINED)
+    data = first.planned.config.data
     return {
         "protocol": data.protocol,
-        "number": data.split,
-        "first": a.cell.name,
-        "second": b.cell.name,
-        "macs_ratio": a.native["macs"] / b.native["macs"],
-        "difference": dice,
+        "split": data.split,
+        "first": first.planned.name,
+        "second": second.planned.name,
+        "macs_ratio": first.native.macs / second.native.macs,
+        "difference": differences,
     }
 
 
@@ -208,7 +192,77 @@ def _plain(figure: Estimate) -> dict[str, Any]:
     return jsonable(asdict(figure))
 
 
-def as_estimate(record: Mapping[str, Any]) -> Estimate:
-    """A figure from its JSON."""
-    figures = (record.get(key) for key in ("value", "low", "high"))
-    return Estimate(*(math.nan if figure is None else figure for figure in figures))
+def _estimate_of(figure: Figure) -> Estimate:
+    return Estimate(
+        *(math.nan if x is None else x for x in (figure.value, figure.low, figure.high))
+    )
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """A report as Markdown.
+
+    Args:
+        report: As `build_report` returns it.
+    """
+    parts = [
+        f"# Plan {report['plan']}",
+        f"Scored on the {report['part']} part. Plan SHA-256: {report['plan_sha256']}.",
+    ]
+    if report["missing"]:
+        parts.append(_listing("Not finished:", report["missing"]))
+    if report["failed"]:
+        errors = [f"{name}: {error}" for name, error in report["failed"].items()]
+        parts.append(_listing("Failed:", errors))
+    for group in report["groups"]:
+        options = "".join(f", {key} {value}" for key, value in group["options"].items())
+        title = f"{group['recipe']}: {group['model']}{options}"
+        parts.append(f"## {title}, {group['size']} px, {group['protocol']}")
+        parts.append(f"{group['parameters']:,} parameters, {group['macs']:,} MACs per image.")
+        parts.append(_group_table(group))
+    if report["paired"]:
+        parts.append("## Paired by image: Dice of the first minus Dice of the second")
+        parts.append(_paired_table(report["paired"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _listing(title: str, lines: Iterable[str]) -> str:
+    return "\n".join((title, "", *(f"* {line}" for line in lines)))
+
+
+def _group_table(group: Mapping[str, Any]) -> str:
+    titles = list(group["rows"][0]["figures"])
+    split = PROTOCOLS[group["protocol"]].number
+    head = [split, "random seed", *titles, "seconds to train", "device", "run"]
+    rows = []
+    for row in group["rows"]:
+        figures = [_text(row["figures"][title]) for title in titles]
+        facts = [f"{row['seconds']:.0f}", row["device"], row["run"]]
+        rows.append([str(row["split"]), str(row["seed"]), *figures, *facts])
+    if group["mean"] is not None:
+        rows.append(["mean", "", *(_text(group["mean"][title]) for title in titles), "", "", ""])
+    return markdown_table(head, rows)
+
+
+def _paired_table(pairs: Sequence[Mapping[str, Any]]) -> str:
+    head = ["split", "first", "second", "MACs, first / second", *MEAN_DICE_TITLES]
+    rows = []
+    for pair in pairs:
+        facts = [f"{pair['protocol']} {pair['split']}", pair["first"], pair["second"]]
+        differences = [_signed(pair["difference"][title]) for title in MEAN_DICE_TITLES]
+        rows.append([*facts, f"{pair['macs_ratio']:.3f}", *differences])
+    return markdown_table(head, rows)
+
+
+def _text(figure: Mapping[str, Any]) -> str:
+    """The value with its interval, else with its standard deviation, else alone."""
+    value, sd = figure["value"], figure.get("sd")
+    if value is None or figure["low"] is not None:
+        ends = (figure[key] for key in ("value", "low", "high"))
+        return estimate_text(Estimate(*(math.nan if end is None else end for end in ends)))
+    return f"{value:.4f}" + ("" if sd is None else f" (sd {sd:.4f})")
+
+
+def _signed(figure: Mapping[str, Any]) -> str:
+    if figure["value"] is None:
+        return NO_FIGURE
+    return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"

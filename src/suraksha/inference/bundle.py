@@ -50,7 +50,7 @@ MAX_DIRECTORY_BYTES = 4096
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "31509a8f75ad68aea5274fec278f3c4a3b6936fdca4e4d71471a3eddbcfebc36"}
+    {"suraksha-lite": "dea6abbca897e2904f09620daa4cc567128da1133fa6cbe97d74cc10e3f44e95"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 

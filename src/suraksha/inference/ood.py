@@ -89,7 +89,9 @@ def _small(image: Image) -> Grey:
 def _correlation(grey: Grey, shifted: Callable[[Grey], tuple[Grey, Grey]]) -> float:
     away = grey - grey.mean()
     one, other = shifted(away)
-    return float((one * other).mean() / (np.square(away).mean() + 1e-9))
+    # the two means are over different pixels, so the plain estimate can exceed 1
+    estimate = float((one * other).mean() / (np.square(away).mean() + 1e-9))
+    return min(max(estimate, CORRELATION[0]), CORRELATION[1])
 
 
 def out_of_distribution_reason(image: Image, bounds: FeatureBounds) -> str:
@@ -114,7 +116,7 @@ def out_of_distribution_reason(image: Image, bounds: FeatureBounds) -> str:
     if "white" in outside:
         return "too much of it is white, as in a document or a drawing"
     values = ", ".join(f"{name} {found[name]:.3g}" for name in outside)
-    return f"its texture is not that of ultrasound ({values})"
+    return f"its texture is not that of ultrasound: {values}"
 
 
 def fit_bounds(

@@ -1,4 +1,4 @@
-"""A published table against its own arithmetic."""
+"""Check that the figures of a published table are consistent with each other."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from suraksha.metrics.image import jsonable
 from suraksha.paper.published import FIGURES, PublishedRow
 from suraksha.reporting.markdown import markdown_table, number_text
 
-# a fraction of lesion so far from the table's median, as a factor, is another test set
+# a lesion fraction that differs from the table's median by this factor indicates another test set
 FRACTION_FACTOR = 1.2
-# decimals beyond which figures are taken as they are, and what floating point may be off by
-MOST_DECIMALS, SLACK = 9, 1e-12
-BOTH = "precision with recall"
+# figures with more decimals are taken as exact; tolerance for floating point
+MAX_DECIMALS, TOLERANCE = 9, 1e-12
+PRECISION_RECALL = "precision with recall"
 
 
 @dataclass(frozen=True, slots=True)
 class RowCheck:
-    """What a row's figures imply of each other; NaN where too few are stated.
+    """What the figures of a row imply about each other; NaN where too few are stated.
 
     Args:
         model: The row's name.
         dice_from_iou: 2 IoU / (1 + IoU).
         dice_from_precision_recall: 2 P R / (P + R).
-        lesion_share: The fraction of lesion pixels that accuracy, precision and recall imply.
-        background_accuracy: 1 - that share: what a mask without a pixel would score.
-        relations: How many pairs of figures could be held against each other.
-        contradictions: What does not hold, in words; empty where all agrees.
+        lesion_fraction: The fraction of lesion pixels that accuracy, precision and recall imply.
+        background_accuracy: 1 - lesion_fraction, the accuracy of a mask without a lesion pixel.
+        relations: The number of relations between figures that could be checked.
+        contradictions: The relations that do not hold, in words.
     """
 
     model: str
@@ -51,16 +51,16 @@ class RowCheck:
 def check_published(
     rows: Sequence[PublishedRow], *, decimals: int | None = None
 ) -> tuple[RowCheck, ...]:
-    """Test the arithmetic of a table whose figures are pooled over all pixels.
+    """Check the arithmetic of a table whose figures are pooled over all pixels.
 
     Pooled counts tie Dice to IoU and to precision and recall. With the accuracy they also give the
-    fraction of lesion pixels, which is one number for all rows of one test set. Means over images
-    obey neither, so a contradiction says: not pooled, not one test set, or wrong. Each figure may
-    lie anywhere in what its last decimal leaves open.
+    fraction of lesion pixels, which is the same for all rows of one test set. Means over images
+    obey neither, so a contradiction means: not pooled, not one test set, or wrong. Rounding of the
+    figures is taken into account.
 
     Args:
         rows: The table.
-        decimals: To how many decimals its shares are rounded (default: the most that one has).
+        decimals: Number of decimals of its figures (default: the maximum in the table).
     """
     places = _decimals(rows) if decimals is None else decimals
     known = [fraction for row in rows if math.isfinite(fraction := lesion_fraction(row))]
@@ -69,16 +69,16 @@ def check_published(
 
 
 def _decimals(rows: Sequence[PublishedRow]) -> int:
-    shares = (getattr(row, name) for row in rows for name in FIGURES)
-    places = (-int(Decimal(str(x)).as_tuple().exponent) for x in shares if math.isfinite(x))
-    return min(max(places, default=MOST_DECIMALS), MOST_DECIMALS)
+    figures = (getattr(row, name) for row in rows for name in FIGURES)
+    places = (-int(Decimal(str(x)).as_tuple().exponent) for x in figures if math.isfinite(x))
+    return min(max(places, default=MAX_DECIMALS), MAX_DECIMALS)
 
 
 def lesion_fraction(row: PublishedRow) -> float:
-    """The fraction of lesion pixels that a row implies; NaN where it cannot be told.
+    """The fraction of lesion pixels that a row implies; NaN where its figures do not determine it.
 
-    With the share s: true positives R s, false positives R s (1 - P) / P, false negatives
-    (1 - R) s; the last two make up 1 - accuracy. Above 1 where no counts give the three figures.
+    With the lesion fraction s: true positives R s, false positives R s (1 - P) / P, false negatives
+    (1 - R) s; the last two add up to 1 - accuracy. Above 1 where no counts give the three figures.
     """
     wrong = _wrong(row.precision, row.recall)
     return (1 - row.accuracy) / wrong if wrong > 0 else math.nan
@@ -97,26 +97,27 @@ def _iou_of_dice(dice: float) -> float:
     return dice / (2 - dice)
 
 
-def _dice_of_both(precision: float, recall: float) -> float:
-    both = precision + recall
-    return 2 * precision * recall / both if both > 0 else math.nan
+def _dice_of_precision_recall(precision: float, recall: float) -> float:
+    total = precision + recall
+    return 2 * precision * recall / total if total > 0 else math.nan
 
 
 def _check(row: PublishedRow, middle: float, decimals: int) -> RowCheck:
     half = 0.5 * 10.0**-decimals
     pairs, found = _overlaps(row, half, decimals)
     fraction = lesion_fraction(row)
-    least, most = _fraction_span(row, half)
-    if row.recall * least > row.accuracy + half + SLACK:
+    low, high = _fraction_range(row, half)
+    if row.recall * low > row.accuracy + half + TOLERANCE:
         found.append(
-            f"accuracy, precision and recall cannot all be so: they need {100 * fraction:.1f} % lesion"
+            "accuracy, precision and recall contradict each other: they imply "
+            f"{100 * fraction:.1f} % lesion"
         )
-    elif least > middle * FRACTION_FACTOR or most < middle / FRACTION_FACTOR:
-        found.append(f"{100 * fraction:.1f} % lesion implied, {100 * middle:.1f} % by the others")
+    elif low > middle * FRACTION_FACTOR or high < middle / FRACTION_FACTOR:
+        found.append(f"implies {100 * fraction:.1f} % lesion, the others {100 * middle:.1f} %")
     return RowCheck(
         row.model,
         dice_from_iou=_dice_of_iou(row.iou),
-        dice_from_precision_recall=_dice_of_both(row.precision, row.recall),
+        dice_from_precision_recall=_dice_of_precision_recall(row.precision, row.recall),
         lesion_fraction=fraction,
         background_accuracy=1 - fraction,
         relations=pairs + math.isfinite(fraction),
@@ -124,57 +125,56 @@ def _check(row: PublishedRow, middle: float, decimals: int) -> RowCheck:
     )
 
 
-def _fraction_span(row: PublishedRow, half: float) -> tuple[float, float]:
-    """Least and greatest lesion share that the rounding leaves open."""
+def _fraction_range(row: PublishedRow, half: float) -> tuple[float, float]:
+    """Min and max lesion fraction that the rounding allows."""
     corners = [
         _wrong(max(row.precision + a, 1e-12), row.recall + b)
         for a, b in product((-half, half), repeat=2)
     ]
-    least, most = min(corners), max(corners)
+    smallest, largest = min(corners), max(corners)
     wrong = 1 - row.accuracy
-    return max(wrong - half, 0.0) / most, (wrong + half) / least if least > 0 else math.inf
+    low = max(wrong - half, 0.0) / largest
+    return low, (wrong + half) / smallest if smallest > 0 else math.inf
 
 
 def _overlaps(row: PublishedRow, half: float, decimals: int) -> tuple[int, list[str]]:
-    """How many pairs of Dice, IoU, and precision with recall are stated, and what contradicts."""
-    spans = {
+    """The number of stated pairs of Dice, IoU, and precision with recall; the contradictions."""
+    ranges = {
         "Dice": [max(row.dice + d, 0.0) for d in (-half, half)],
         "IoU": [_dice_of_iou(max(row.iou + d, 0.0)) for d in (-half, half)],
-        BOTH: [
-            _dice_of_both(max(row.precision + d, 0.0), max(row.recall + d, 0.0))
+        PRECISION_RECALL: [
+            _dice_of_precision_recall(max(row.precision + d, 0.0), max(row.recall + d, 0.0))
             for d in (-half, half)
         ],
     }
     values = {"Dice": row.dice, "IoU": _dice_of_iou(row.iou)}
-    values[BOTH] = _dice_of_both(row.precision, row.recall)
+    values[PRECISION_RECALL] = _dice_of_precision_recall(row.precision, row.recall)
     known = [name for name, value in values.items() if math.isfinite(value)]
     pairs = list(combinations(known, 2))
-    apart = [
+    contradicting = [
         (a, b)
         for a, b in pairs
-        if spans[a][1] < spans[b][0] - SLACK or spans[b][1] < spans[a][0] - SLACK
+        if ranges[a][1] < ranges[b][0] - TOLERANCE or ranges[b][1] < ranges[a][0] - TOLERANCE
     ]
-    if len(apart) == 2:  # the one that both others contradict
-        (odd,) = set(apart[0]) & set(apart[1])
-        apart = [(odd, ", and ".join(name for name in known if name != odd) + ",")]
+    if len(contradicting) == 2:  # both others contradict one
+        (odd,) = set(contradicting[0]) & set(contradicting[1])
+        contradicting = [(odd, ", and ".join(name for name in known if name != odd) + ",")]
 
-    def told(one: str, others: str) -> str:
+    def text(one: str, others: str) -> str:
         source = next(name for name in known if name in others and name != one)
         in_iou = one == "IoU"
         mine, theirs = (_iou_of_dice(x) if in_iou else x for x in (values[one], values[source]))
-        what = f"Dice from {one}" if one == BOTH else one
+        what = f"Dice from {one}" if one == PRECISION_RECALL else one
         verb = "give" if others.endswith(",") else "gives"
         return f"{what} {mine:.{decimals}f}, but {others} {verb} {theirs:.{decimals}f}"
 
-    return len(pairs), [told(*pair) for pair in apart]
+    return len(pairs), [text(one, others) for one, others in contradicting]
 
 
 def check_text(rows: Sequence[PublishedRow], checks: Sequence[RowCheck]) -> str:
     """The check as Markdown."""
-    head = (
-        *("model", "Dice", "from IoU", "from precision and recall"),
-        *("accuracy", "all background", "lesion pixels"),
-    )
+    head = ["model", "Dice", "from IoU", "from precision and recall"]
+    head += ["accuracy", "all background", "lesion pixels"]
     lines = [
         [
             row.model,
@@ -185,13 +185,13 @@ def check_text(rows: Sequence[PublishedRow], checks: Sequence[RowCheck]) -> str:
         ]
         for row, check in zip(rows, checks, strict=True)
     ]
-    odd = [f"* {check.model}: {why}" for check in checks for why in check.contradictions]
-    said = "The figures agree with each other."
+    contradictions = [f"* {check.model}: {why}" for check in checks for why in check.contradictions]
+    result = "The figures agree with each other."
     if not any(check.relations for check in checks):
-        said = (
-            "Nothing to check: no row states two figures that fix each other (Dice, IoU, precision "
-            "with recall, or accuracy, precision and recall)."
+        result = (
+            "Nothing to check: no row states two related figures (Dice, IoU, precision with "
+            "recall, or accuracy, precision and recall)."
         )
-    elif odd:
-        said = "\n".join(odd)
-    return f"{markdown_table(head, lines)}\n\n{said}"
+    elif contradictions:
+        result = "\n".join(contradictions)
+    return f"{markdown_table(head, lines)}\n\n{result}"

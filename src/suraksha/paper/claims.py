@@ -1,4 +1,4 @@
-"""What the paper claims of SURAKSHA C3 against its five baselines, held against our runs.
+"""The claims of the paper for SURAKSHA C3, each with the figure that decides it.
 
 Source: Keshav Kumar et al. 2025, SURAKSHA: abstract, Table 2, figures 4 and 5, conclusions.
 """
@@ -6,284 +6,332 @@ Source: Keshav Kumar et al. 2025, SURAKSHA: abstract, Table 2, figures 4 and 5, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from suraksha.experiments.formats import Cell, Number, Table
-from suraksha.experiments.report import Scored
 from suraksha.experiments.results import Results
 from suraksha.metrics.bootstrap import Estimate
 from suraksha.paper.models_compared import (
-    PATCHES,
+    PAPER,
     PUBLISHED,
+    SURAKSHA_ROWS,
     ComparedModel,
-    gap,
-    pooled,
-    pooled_network_grid,
-    reference,
+    estimate_draws,
+    paired_dice_difference,
+    pooled_draws,
+    pooled_metric,
+    proposed_model,
 )
 
-PAPER = "paper"
-METRICS = (("accuracy", "accuracy"), ("IoU", "iou"), ("Dice", "dice"), ("seconds", "seconds"))
-# what the paper says of time: C3 needs less than the first, more than the second
+C3 = PUBLISHED[SURAKSHA_ROWS[-1]]
+METRICS = (("accuracy", "accuracy"), ("IoU", "iou"), ("Dice", "dice"))
+# the paper's statements on the time to train: C3 is faster than the first, slower than the second
 SLOWER, FASTER = ("UNet", "UNet++"), ("SegNet", "RefineNet", "FCN")
-OVERFIT = ("RefineNet", "FCN")
-# the validation accuracy that the paper names as the best before it, and its own first three
-BEFORE, FIRST_THREE = 0.9222, ("SURAKSHA C3", "SegNet", "SURAKSHA C2")
+OVERFITTED = ("RefineNet", "FCN")
+# the best validation accuracy before it, as the paper states it, and its own first three
+PREVIOUS_BEST, FIRST_THREE = 0.9222, ("SURAKSHA C3", "SegNet", "SURAKSHA C2")
+YES, NO, UNDECIDED = "yes", "no", "undecided"
+HEAD = ("claim", "quantity", "published", "ours", "95 % low", "95 % high", "holds")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """What is known of a network, means over its runs of protocol ``paper``.
+class Claim:
+    """A claim of the paper and the figure that decides it.
 
     Args:
-        accuracy: Of the test pixels, 0..1.
-        iou: Pooled, 0..1.
-        dice: Pooled, 0..1.
-        seconds: To train.
-        gmacs: Multiply-accumulates an image, 1e9.
-        start: Training accuracy of the first epoch, 0..1.
-        training: Training accuracy of the last epoch, 0..1.
+        claim: The claim.
+        quantity: The quantity that decides it, with its unit.
+        published: Its value by the paper's own figures; NaN where the paper gives none.
+        ours: Its value in our runs; the interval is NaN where the quantity has none.
+        holds: ``yes``, ``no``, or ``undecided`` where the interval includes the limit.
+        digits: Decimals to show.
+        signed: Whether a plus is shown, for differences.
     """
 
-    accuracy: float
-    iou: float
-    dice: float
-    seconds: float
-    gmacs: float
-    start: float
-    training: float
+    claim: str
+    quantity: str
+    published: float
+    ours: Estimate
+    holds: str
+    digits: int = 4
+    signed: bool = False
+
+    def row(self) -> tuple[Cell, ...]:
+        """The claim as a row under `HEAD`."""
+        published, value, low, high = (
+            Number(x, digits=self.digits, signed=self.signed)
+            for x in (self.published, self.ours.value, self.ours.low, self.ours.high)
+        )
+        return (self.claim, self.quantity, published, value, low, high, self.holds)
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the sentences are made from.
+class ComparedRuns:
+    """The runs of protocol ``paper`` that the claims are about.
 
     Args:
-        c3: The label of SURAKSHA at its greatest size.
-        baselines: Labels of the paper's baselines that were run.
-        patches: Labels of SURAKSHA at its other sizes; empty unless all were run.
-        figures: By label.
-        gaps: By label, Dice per image of C3 minus this one's.
-        background: The accuracy of a mask without a pixel.
-    """
-
-    c3: str
-    baselines: tuple[str, ...]
-    patches: tuple[str, ...]
-    figures: Mapping[str, Figures]
-    gaps: Mapping[str, Estimate]
-    background: float
-
-
-def claims_table(rows: Sequence[ComparedModel], results: Results, *, recipe: str) -> Table | None:
-    """Ratios of C3 to each baseline beside the paper's, and a sentence for each claim.
-
-    None where SURAKSHA or all baselines were left out.
-
-    Args:
-        rows: The networks, of which those with runs of protocol ``paper`` count.
+        proposed: SURAKSHA at its largest input size.
+        baselines: The paper's baselines that were run.
+        smaller: SURAKSHA at its other input sizes; empty unless all were run.
         results: For the training curves.
+    """
+
+    proposed: ComparedModel
+    baselines: tuple[ComparedModel, ...]
+    smaller: tuple[ComparedModel, ...]
+    results: Results
+
+    @property
+    def others(self) -> tuple[ComparedModel, ...]:
+        """All but the proposed one."""
+        return (*self.baselines, *self.smaller)
+
+    def named(self, labels: Sequence[str]) -> list[ComparedModel]:
+        """The baselines with these labels that were run."""
+        return [one for one in self.baselines if one.label in labels]
+
+    def training_accuracy(self, one: ComparedModel, epoch: int) -> float:
+        """Mean training accuracy of an epoch (0 the first, -1 the last), 0..1."""
+        curves = self.results.curves
+        return one.mean(PAPER, lambda run: curves[run.planned.name][epoch]["train_accuracy"])
+
+
+def compared_runs(models: Sequence[ComparedModel], results: Results) -> ComparedRuns | None:
+    """The runs that the claims are about; None without SURAKSHA or without a baseline."""
+    models = [one for one in models if PAPER in one.runs]
+    proposed = proposed_model(models)
+    baselines = [one for one in models if one.published and one.label not in SURAKSHA_ROWS]
+    if proposed is None or not baselines:
+        return None
+    smaller = [one for one in models if one.label in SURAKSHA_ROWS[:-1]]
+    if proposed.label != SURAKSHA_ROWS[-1] or len(smaller) < len(SURAKSHA_ROWS) - 1:
+        smaller = []
+    return ComparedRuns(proposed, tuple(baselines), tuple(smaller), results)
+
+
+def comparison_table(runs: ComparedRuns, *, recipe: str) -> Table:
+    """The proposed network against each baseline, our figures beside the paper's.
+
+    Args:
+        runs: The runs.
         recipe: For the title.
     """
-    rows = [one for one in rows if PAPER in one.runs]
-    c3 = reference(rows)
-    baselines = [one for one in rows if one.published and one.label not in PATCHES]
-    if c3 is None or not baselines:
-        return None
-    patches = [one for one in rows if one.label in PATCHES[:-1]]
-    if c3.label != PATCHES[-1] or len(patches) < len(PATCHES) - 1:
-        patches = []
-    shown = [c3, *baselines, *patches]
-    evidence = Evidence(
-        c3.label,
-        tuple(one.label for one in baselines),
-        tuple(one.label for one in patches),
-        {one.label: _figures(one, results) for one in shown},
-        {one.label: gap(c3.runs[PAPER], one.runs[PAPER]) for one in shown[1:]},
-        c3.mean(PAPER, lambda run: pooled(run, "all background", key="accuracy")),
+    rows = []
+    for other in runs.baselines:
+        theirs = PUBLISHED[other.label]
+        cells: list[Cell] = [other.label]
+        for _, key in METRICS:
+            ours = _difference(runs.proposed, other, key)
+            published = getattr(C3, key) - getattr(theirs, key)
+            cells += [Number.of(ours, digits=4, signed=True), _signed(published)]
+        seconds = runs.proposed.seconds(PAPER) / other.seconds(PAPER)
+        macs = runs.proposed.first.native.macs / other.first.native.macs
+        cells += [Number(seconds), Number(C3.seconds / theirs.seconds), Number(macs)]
+        rows.append(tuple(cells))
+    metrics = (
+        f"{title}, difference, {source}" for title, _ in METRICS for source in ("ours", "published")
     )
-    heads = (f"{title}, {who}" for title, _ in METRICS for who in ("ours", "published"))
+    label = runs.proposed.label
     return Table(
-        f"The paper's claims, {recipe}: {c3.label} divided by each baseline",
-        ("", *heads),
-        tuple(_ratios(evidence, label) for label in evidence.baselines),
-        tuple(sentences(evidence)),
+        f"{label} against each baseline, {recipe}",
+        ("", *metrics, "seconds, ratio, ours", "seconds, ratio, published", "MACs, ratio, ours"),
+        tuple(rows),
+        (
+            f"Differences are {label} minus baseline, ratios {label} divided by baseline. "
+            "Accuracy, IoU and Dice are pooled over all pixels at the input size, with 95 % "
+            "intervals by bootstrap over near-duplicate groups, paired by image.",
+        ),
     )
 
 
-def _figures(one: ComparedModel, results: Results) -> Figures:
-    accuracy, iou, dice = (
-        pooled_network_grid(one, PAPER, key=key) for key in ("accuracy", "iou", "dice")
+def claims_table(runs: ComparedRuns, *, recipe: str) -> Table:
+    """Each claim of the paper with the figure that decides it.
+
+    Args:
+        runs: The runs.
+        recipe: For the title.
+    """
+    background = runs.proposed.mean(
+        PAPER, lambda run: pooled_metric(run, "all background", key="accuracy")
     )
-
-    def trained(run: Scored, epoch: int) -> float:
-        return float(results.curves[run.cell.name][epoch]["train_accuracy"])
-
-    start = one.mean(PAPER, lambda run: trained(run, 0))
-    training = one.mean(PAPER, lambda run: trained(run, -1))
-    seconds = one.mean(PAPER, lambda run: float(run.native["seconds"]))
-    return Figures(accuracy, iou, dice, seconds, one.macs / 1e9, start, training)
-
-
-def _ratios(found: Evidence, other: str) -> tuple[Cell, ...]:
-    cells: list[Cell] = []
-    for _, key in METRICS:
-        mine, theirs = (getattr(found.figures[label], key) for label in (found.c3, other))
-        here = mine / theirs if theirs else math.nan
-        told = getattr(PUBLISHED[PATCHES[-1]], key) / getattr(PUBLISHED[other], key)
-        cells += [Number(here), Number(told)]
-    return (other, *cells)
-
-
-def sentences(found: Evidence) -> list[str]:
-    """A plain sentence for each claim of the paper: whether it holds in these runs."""
-    said = [_best(found, title=title, key=key) for title, key in METRICS if key != "seconds"]
-    said += [_improvement(found), _before(found), _apart(found)]
-    if found.patches:
-        said += [_first_three(found), _sizes(found)]
-    said += [*_times(found), *_compute(found), _start(found), *_overfit(found)]
-    said.append(
-        "The paper gives no widths, epochs or split, so times and MACs are those of the widths "
-        "chosen here."
-    )
-    return said
-
-
-def _verdict(holds: bool) -> str:
-    return "it holds" if holds else "it does not hold"
-
-
-def _best(found: Evidence, *, title: str, key: str) -> str:
-    others = (*found.baselines, *found.patches)
-    best = max(others, key=lambda label: getattr(found.figures[label], key))
-    mine, theirs = (getattr(found.figures[label], key) for label in (found.c3, best))
-    return (
-        f"The highest {title} of all is {found.c3}'s: {_verdict(mine > theirs)} here ({mine:.4f}; "
-        f"the best other, {best}, {theirs:.4f})."
+    return Table(
+        f"Claims of the paper, {recipe}",
+        HEAD,
+        tuple(claim.row() for claim in claims(runs)),
+        (
+            "holds: undecided where the 95 % interval includes the limit (0 for a difference). "
+            "Intervals are over the test images; another training moves the figures too. "
+            "Quantities without an interval are decided by their value.",
+            "A network overfits if its training accuracy is above its validation accuracy.",
+            f"The accuracy of a mask without a lesion pixel is {background:.4f} here.",
+            "The paper gives no widths, epochs or split, so times and multiply-accumulates are "
+            "those of the widths chosen here.",
+        ),
     )
 
 
-def _improvement(found: Evidence) -> str:
-    mine = found.figures[found.c3].accuracy
-    gains = [100 * (mine / found.figures[label].accuracy - 1) for label in found.baselines]
-    return (
-        f"Its accuracy is 0.139 % to 11.083 % above the baselines': {_verdict(min(gains) > 0)} "
-        f"that it is above all of them ({min(gains):+.3f} % to {max(gains):+.3f} %)."
-    )
+def claims(runs: ComparedRuns) -> Iterator[Claim]:
+    """The claims that the runs can decide."""
+    yield from _accuracy_claims(runs)
+    yield from _size_claims(runs)
+    yield from _cost_claims(runs)
+    yield from _training_claims(runs)
 
 
-def _before(found: Evidence) -> str:
-    mine = found.figures[found.c3].accuracy
-    return (
-        f"Its accuracy is above {100 * BEFORE:.2f} %, the best before it: "
-        f"{_verdict(mine > BEFORE)} here ({100 * mine:.2f} %); a mask without a pixel has "
-        f"{100 * found.background:.2f} %."
-    )
+def above(ours: Estimate, limit: float = 0.0) -> str:
+    """Whether a figure is above a limit, by its interval, or by its value where it has none."""
+    low, high = ((ours.value if math.isnan(x) else x) for x in (ours.low, ours.high))
+    if math.isnan(ours.value):
+        return UNDECIDED
+    if low > limit:
+        return YES
+    return UNDECIDED if high > limit else NO
 
 
-def _apart(found: Evidence) -> str:
-    """Which baselines the images tell C3 apart from."""
-    gaps = {label: found.gaps[label] for label in found.baselines}
-    better = [label for label, one in gaps.items() if one.low > 0]
-    worse = [label for label, one in gaps.items() if one.high < 0]
-    level = [label for label in gaps if label not in better + worse]
-    parts = [
-        f"{what} {', '.join(labels)}"
-        for what, labels in (
-            ("better than", better),
-            ("worse than", worse),
-            ("not told apart from", level),
+def _accuracy_claims(runs: ComparedRuns) -> Iterator[Claim]:
+    label = runs.proposed.label
+    for title, key in METRICS:
+        best = max(runs.others, key=lambda one: one.pooled(PAPER, key))
+        published = getattr(C3, key) - max(
+            getattr(row, key) for name, row in PUBLISHED.items() if row is not C3
         )
-        if labels
-    ]
-    return f"By Dice per image, 95 % intervals, {found.c3} is {'; '.join(parts)}."
-
-
-def _first_three(found: Evidence) -> str:
-    ranked = sorted(found.figures, key=lambda label: -found.figures[label].accuracy)[:3]
-    return (
-        f"The first three by accuracy are {', '.join(FIRST_THREE)}: "
-        f"{_verdict(tuple(ranked) == FIRST_THREE)} here ({', '.join(ranked)})."
+        difference = _difference(runs.proposed, best, key)
+        yield Claim(
+            f"highest {title} of all networks",
+            f"{title}, {label} minus the best other ({best.label})",
+            published,
+            difference,
+            above(difference),
+            signed=True,
+        )
+    gains = {one.label: _relative_gain(runs.proposed, one) for one in runs.baselines}
+    for name, choose, published in (("smallest", min, 0.139), ("largest", max, 11.083)):
+        baseline = choose(gains, key=lambda label: gains[label].value)
+        limit = 0.0 if choose is min else published
+        yield Claim(
+            f"accuracy above every baseline's, {name} gain {published} %",
+            f"relative gain in accuracy over {baseline}, %",
+            published,
+            gains[baseline],
+            above(gains[baseline], limit),
+            digits=3,
+            signed=True,
+        )
+    accuracy = estimate_draws(pooled_draws([runs.proposed.runs[PAPER]], key="accuracy")[0])
+    yield Claim(
+        f"accuracy above the previous best, {PREVIOUS_BEST}",
+        f"accuracy of {label}",
+        C3.accuracy,
+        accuracy,
+        above(accuracy, PREVIOUS_BEST),
     )
+    for other in runs.baselines:
+        dice = paired_dice_difference(runs.proposed.runs[PAPER], other.runs[PAPER])
+        yield Claim(
+            "better segmentation than each baseline",
+            f"Dice per image, {label} minus {other.label}",
+            math.nan,
+            dice,
+            above(dice),
+            signed=True,
+        )
 
 
-def _sizes(found: Evidence) -> str:
-    gaps = {label: found.gaps[label] for label in found.patches}
-    told = ", ".join(
-        f"{label} {-one.value:+.3f} ({-one.high:+.3f} to {-one.low:+.3f})"
-        for label, one in gaps.items()
-    )
-    level = all(one.low <= 0 for one in gaps.values())
-    return (
-        f"Smaller patches do not compromise it: {_verdict(level)} here, by Dice per image "
-        f"against {found.c3}: {told}."
-    )
-
-
-def _compared(found: Evidence, labels: Sequence[str], key: str) -> tuple[str, list[bool]]:
-    """C3's figure against those of the labels that were run: as text, and where it is less."""
-    mine = getattr(found.figures[found.c3], key)
-    known = {label: getattr(found.figures[label], key) for label in labels}
-    unit, form = ("s", ".0f") if key == "seconds" else ("G", ".2f")
-    text = ", ".join(f"{label} {value:{form}} {unit}" for label, value in known.items())
-    return f"{mine:{form}} {unit}; {text}", [mine < value for value in known.values()]
-
-
-def _of_several(holds: Sequence[bool]) -> str:
-    if any(holds) and not all(holds):
-        return f"it holds for {sum(holds)} of {len(holds)}"
-    return _verdict(all(holds))
-
-
-def _times(found: Evidence) -> list[str]:
-    said = []
-    for claim, labels, less in (("less", SLOWER, True), ("more", FASTER, False)):
-        known = [label for label in labels if label in found.baselines]
-        if not known:
+def _size_claims(runs: ComparedRuns) -> Iterator[Claim]:
+    if not runs.smaller:
+        return
+    accuracy = {one.label: one.pooled(PAPER, "accuracy") for one in (runs.proposed, *runs.others)}
+    ranking = sorted(accuracy, key=lambda label: -accuracy[label])
+    for place, label in enumerate(FIRST_THREE, start=1):
+        if label not in ranking:
             continue
-        text, lower = _compared(found, known, "seconds")
-        verdict = _of_several([one is less for one in lower])
-        own = " (the paper's own table has UNet++ faster)" if "UNet++" in known else ""
-        said.append(
-            f"It takes {claim} time to train than {', '.join(known)}{own}: {verdict} here ({text})."
+        rank = 1 + ranking.index(label)
+        yield Claim(
+            f"first three by accuracy: {', '.join(FIRST_THREE)}",
+            f"rank of {label} by accuracy",
+            float(place),
+            Estimate(float(rank), math.nan, math.nan),
+            YES if rank == place else NO,
+            digits=0,
         )
-    return said
+    for one in runs.smaller:
+        dice = paired_dice_difference(one.runs[PAPER], runs.proposed.runs[PAPER])
+        yield Claim(
+            "smaller input sizes do not reduce the quality",
+            f"Dice per image, {one.label} minus {runs.proposed.label}",
+            math.nan,
+            dice,
+            above(dice),
+            signed=True,
+        )
 
 
-def _compute(found: Evidence) -> list[str]:
-    known = [label for label in SLOWER if label in found.baselines]
-    if not known:
-        return []
-    text, lower = _compared(found, known, "gmacs")
-    return [
-        f"It is computationally cheaper than {', '.join(known)}: {_of_several(lower)} here, by "
-        f"multiply-accumulates ({text})."
-    ]
+def _cost_claims(runs: ComparedRuns) -> Iterator[Claim]:
+    proposed = runs.proposed
+    for claim, labels, sign in (("less", SLOWER, -1.0), ("more", FASTER, 1.0)):
+        for other in runs.named(labels):
+            ratio = proposed.seconds(PAPER) / other.seconds(PAPER)
+            yield Claim(
+                f"{claim} time to train than {', '.join(labels)}",
+                f"seconds to train, {proposed.label} / {other.label}",
+                C3.seconds / PUBLISHED[other.label].seconds,
+                Estimate(ratio, math.nan, math.nan),
+                YES if sign * (ratio - 1) > 0 else NO,
+                digits=3,
+            )
+    for other in runs.named(SLOWER):
+        ratio = proposed.first.native.macs / other.first.native.macs
+        yield Claim(
+            f"computationally cheaper than {', '.join(SLOWER)}",
+            f"multiply-accumulates per image, {proposed.label} / {other.label}",
+            math.nan,
+            Estimate(ratio, math.nan, math.nan),
+            YES if ratio < 1 else NO,
+            digits=3,
+        )
 
 
-def _start(found: Evidence) -> str:
-    ours = {label: found.figures[label].start for label in (found.c3, *found.patches)}
-    theirs = {label: found.figures[label].start for label in found.baselines}
-    holds = [max(ours.values()) < value for value in theirs.values()]
-    text = ", ".join(f"{label} {value:.3f}" for label, value in {**ours, **theirs}.items())
-    return (
-        f"It starts from a lower training accuracy than the baselines: {_of_several(holds)} here "
-        f"(mean of the first epoch: {text})."
-    )
+def _training_claims(runs: ComparedRuns) -> Iterator[Claim]:
+    highest = max((runs.proposed, *runs.smaller), key=lambda one: runs.training_accuracy(one, 0))
+    for other in runs.baselines:
+        difference = runs.training_accuracy(highest, 0) - runs.training_accuracy(other, 0)
+        yield Claim(
+            "lower training accuracy at the start than the baselines",
+            f"training accuracy of epoch 1, {highest.label} minus {other.label}",
+            math.nan,
+            Estimate(difference, math.nan, math.nan),
+            YES if difference < 0 else NO,
+            signed=True,
+        )
+
+    def overfit(one: ComparedModel) -> float:
+        return runs.training_accuracy(one, -1) - one.pooled(PAPER, "accuracy")
+
+    for other in runs.named(OVERFITTED):
+        row = PUBLISHED[other.label]
+        published = (row.training_accuracy - row.accuracy) - (C3.training_accuracy - C3.accuracy)
+        difference = overfit(other) - overfit(runs.proposed)
+        yield Claim(
+            f"{' and '.join(OVERFITTED)} overfit more",
+            f"training minus validation accuracy, {other.label} minus {runs.proposed.label}",
+            published,
+            Estimate(difference, math.nan, math.nan),
+            YES if difference > 0 and overfit(other) > 0 else NO,
+            signed=True,
+        )
 
 
-def _overfit(found: Evidence) -> list[str]:
-    known = [label for label in OVERFIT if label in found.baselines]
-    if not known:
-        return []
-    drops = {
-        label: found.figures[label].training - found.figures[label].accuracy
-        for label in (found.c3, *known)
-    }
-    holds = [drops[label] > max(drops[found.c3], 0.0) for label in known]
-    text = ", ".join(f"{label} {value:+.3f}" for label, value in drops.items())
-    return [
-        f"{' and '.join(known)} overfit more than it: {_of_several(holds)} here, by training minus "
-        f"validation accuracy ({text})."
-    ]
+def _signed(value: float) -> Number:
+    return Number(value, digits=4, signed=True)
+
+
+def _difference(first: ComparedModel, second: ComparedModel, key: str) -> Estimate:
+    ours, theirs = pooled_draws([first.runs[PAPER], second.runs[PAPER]], key=key)
+    return estimate_draws(ours - theirs)
+
+
+def _relative_gain(first: ComparedModel, second: ComparedModel) -> Estimate:
+    """Gain in accuracy in percent of the second's."""
+    ours, theirs = pooled_draws([first.runs[PAPER], second.runs[PAPER]], key="accuracy")
+    return estimate_draws(100 * (ours / theirs - 1))

@@ -1,4 +1,4 @@
-"""The leak of a random split, measured: images whose twin was trained on, and the rest."""
+"""The leak of a random split: test images with and without a near-duplicate in training."""
 
 from __future__ import annotations
 
@@ -9,94 +9,108 @@ import numpy as np
 
 from suraksha.datasets.folds import clean_table
 from suraksha.experiments.formats import Cell, Number, Table
-from suraksha.experiments.report import Scored
-from suraksha.paper.models_compared import ComparedModel, Images, apart, by_image, less, mean_of
-
-PAPER, CLEAN = "paper", "clean"
+from suraksha.experiments.results import FinishedRun
+from suraksha.paper.models_compared import (
+    CLEAN,
+    PAPER,
+    ComparedModel,
+    ImageValues,
+    differences_by_image,
+    mean_with_interval,
+    metric_by_image,
+    unpaired_difference,
+)
 
 
 def leak_table(
-    rows: Sequence[ComparedModel], recipe: str, *, trained: Mapping[str, Sequence[str]]
+    models: Sequence[ComparedModel], recipe: str, *, train_images: Mapping[str, Sequence[str]]
 ) -> Table | None:
-    """What twins in training are worth; None where no network has both protocols, or not on BUSI.
+    """The effect of near-duplicates in training on the Dice of test images.
 
     Args:
-        rows: The networks.
+        models: The networks.
         recipe: For the title.
-        trained: The training images of each run, by the run's name.
+        train_images: The names of the training images of each run, by the run's name.
+
+    Returns:
+        The table; None where no network has both protocols, or on another data set than BUSI.
     """
-    lines = [line for one in rows if (line := _line(one, trained)) is not None]
-    if not lines:
+    rows = [row for one in models if (row := _row(one, train_images)) is not None]
+    if not rows:
         return None
     return Table(
-        f"The leak, {recipe}: Dice per image by whether a near-duplicate was trained on",
+        f"The leak, {recipe}: Dice per image, with and without a near-duplicate in training",
         (
             "",
-            *("test images", "with a twin in training"),
-            *("paper: with twin", "paper: without"),
-            *("images in clean too", "paper minus clean: with twin", "the same: without"),
-            "what twins add",
+            "test images",
+            "near-duplicate in training",
+            "paper: with near-duplicate",
+            "paper: without",
+            "images in clean too",
+            "paper minus clean: with near-duplicate",
+            "paper minus clean: without",
+            "effect of near-duplicates",
         ),
-        tuple(lines),
+        tuple(rows),
         (
-            "paper minus clean is paired: the same image, tested by a network that trained on "
-            "its twin and by one of clean that did not. The two differ in more than twins (clean "
-            "trains on normals and on other images), and the column without twins shows how "
-            "much; what twins add is the one column less the other.",
+            "paper minus clean is paired: the same image, tested by a network that was trained on "
+            "its near-duplicate and by one of protocol clean that was not. The two trainings also "
+            "differ in other ways (clean includes normals and other images); the column 'without' "
+            "shows how much. The effect is the column 'with' minus the column 'without'.",
             "An image that several splits test counts with its mean; 95 % intervals by bootstrap "
             "over near-duplicate groups.",
         ),
     )
 
 
-def _line(one: ComparedModel, trained: Mapping[str, Sequence[str]]) -> tuple[Cell, ...] | None:
+def _row(one: ComparedModel, train_images: Mapping[str, Sequence[str]]) -> tuple[Cell, ...] | None:
     runs = one.runs.get(PAPER, ())
-    clean = by_image(one.runs.get(CLEAN, ()), key="dice", part="lesion")
-    if not runs or not clean or runs[0].native["scored_dataset"] != "busi":
+    clean = metric_by_image(one.runs.get(CLEAN, ()))
+    if not runs or not clean or runs[0].native.scored_dataset != "busi":
         return None
-    twin, alone = split_by_near_duplicate(runs, trained)
-    pairs = [less(part, clean) for part in (twin, alone)]
-    tested = sum(len(run.lesions("lesion")) for run in runs)
-    with_twin = sum(len(near_duplicates_of(run, trained[run.cell.name])) for run in runs)
+    parts = split_by_near_duplicate(runs, train_images)
+    paired = [differences_by_image(part, clean) for part in parts]
+    tested = sum(len(run.lesion_scores()) for run in runs)
+    found = sum(len(near_duplicates_of(run, train_images[run.planned.name])) for run in runs)
     return (
         one.label,
         str(tested),
-        f"{with_twin} ({100 * with_twin / tested:.0f} %)",
-        *(Number.of(mean_of(part)) for part in (twin, alone)),
-        " + ".join(str(len(part)) for part in pairs),
-        *(Number.of(mean_of(part), signed=True) for part in pairs),
-        Number.of(apart(*pairs), signed=True),
+        f"{found} ({100 * found / tested:.0f} %)",
+        *(Number.of(mean_with_interval(part)) for part in parts),
+        " + ".join(str(len(part)) for part in paired),
+        *(Number.of(mean_with_interval(part), signed=True) for part in paired),
+        Number.of(unpaired_difference(paired[0], paired[1]), signed=True),
     )
 
 
-def near_duplicates_of(run: Scored, trained: Sequence[str]) -> set[str]:
+def near_duplicates_of(run: FinishedRun, train_images: Sequence[str]) -> set[str]:
     """The test images of a run that have a near-duplicate among its training images.
 
     Args:
         run: A run on BUSI.
-        trained: Names of its training images.
+        train_images: Names of its training images.
     """
     table = clean_table()
-    groups = {table[name].group for name in trained}
-    return {score.name for score in run.lesions("lesion") if table[score.name].group in groups}
+    groups = {table[name].group for name in train_images}
+    return {score.name for score in run.lesion_scores() if table[score.name].group in groups}
 
 
 def split_by_near_duplicate(
-    runs: Sequence[Scored], trained: Mapping[str, Sequence[str]]
-) -> tuple[Images, Images]:
-    """Dice of the test images that had a twin in training, and of those that had none.
+    runs: Sequence[FinishedRun], train_images: Mapping[str, Sequence[str]]
+) -> tuple[ImageValues, ImageValues]:
+    """Dice of the test images with a near-duplicate in training, and of those without.
 
-    An image that some splits tested with a twin and others without is in both.
+    An image that some runs tested with a near-duplicate and others without is in both.
     """
     parts: tuple[dict[str, list[float]], ...] = (defaultdict(list), defaultdict(list))
     groups: dict[str, str] = {}
     for run in runs:
-        twins = near_duplicates_of(run, trained[run.cell.name])
-        for score in run.lesions("lesion"):
-            parts[score.name not in twins][score.name].append(score.dice)
+        leaked = near_duplicates_of(run, train_images[run.planned.name])
+        for score in run.lesion_scores():
+            parts[score.name not in leaked][score.name].append(score.dice)
             groups[score.name] = score.group
-    twin, alone = (
+    with_duplicate, without = (
         {name: (groups[name], float(np.mean(dice))) for name, dice in part.items()}
         for part in parts
     )
-    return twin, alone
+    return with_duplicate, without

@@ -1,4 +1,4 @@
-"""The paper's Table 2, and any other such table from CSV."""
+"""The paper's Table 2, and other published tables from CSV."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FIGURES = ("accuracy", "iou", "dice", "precision", "recall")
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """One row of a published table; NaN where it states no figure.
+    """One row of a published table; NaN where a figure is not stated.
 
     Args:
         model: The row's name.
         accuracy: Pixel accuracy, 0..1.
         iou: Intersection over union, 0..1.
         dice: Dice coefficient, 0..1.
-        precision: Share of the predicted pixels that are true, 0..1.
-        recall: Share of the true pixels that are predicted, 0..1.
+        precision: Fraction of the predicted pixels that are true, 0..1.
+        recall: Fraction of the true pixels that are predicted, 0..1.
         training_accuracy: Pixel accuracy on the training images, 0..1.
-        seconds: Time to train.
+        seconds: Time to train in seconds.
 
     Raises:
-        DataError: A share outside 0..1.
+        DataError: A fraction outside 0..1.
     """
 
     model: str
@@ -41,20 +41,29 @@ class PublishedRow:
     seconds: float = math.nan
 
     def __post_init__(self) -> None:
-        shares = {name: getattr(self, name) for name in (*FIGURES, "training_accuracy")}
-        odd = {name: fraction for name, fraction in shares.items() if fraction < 0 or fraction > 1}
+        figures = {name: getattr(self, name) for name in (*FIGURES, "training_accuracy")}
+        odd = {name: fraction for name, fraction in figures.items() if fraction < 0 or fraction > 1}
         if odd:
             raise DataError(
-                f"row '{self.model}' cannot be checked",
-                f"no share from 0 to 1: {odd}",
-                "Give shares, not percent",
+                f"row '{self.model}' is not valid",
+                f"these figures are not in 0..1: {odd}",
+                "Give fractions, not percent",
             )
 
 
 # Keshav Kumar et al. 2025, SURAKSHA, Table 2, in its order
 TABLE_2 = tuple(
-    PublishedRow(model, *figures)
-    for model, *figures in (
+    PublishedRow(
+        model,
+        accuracy=accuracy,
+        iou=iou,
+        dice=dice,
+        precision=precision,
+        recall=recall,
+        training_accuracy=training_accuracy,
+        seconds=seconds,
+    )
+    for model, accuracy, iou, dice, precision, recall, training_accuracy, seconds in (
         ("UNet", 0.8373, 0.3090, 0.4721, 0.3363, 0.7916, 0.9573, 701.78),
         ("UNet++", 0.9037, 0.3833, 0.5542, 0.4850, 0.6464, 0.9541, 433.99),
         ("SegNet", 0.9288, 0.3508, 0.5194, 0.6846, 0.4184, 0.9553, 247.87),
@@ -71,7 +80,7 @@ def read_table(path: str | Path) -> tuple[PublishedRow, ...]:
     """A table from CSV: a column ``model``, and any of the other fields of `PublishedRow`.
 
     Raises:
-        DataError: No such file, no such columns, or a value that is no number.
+        DataError: The file cannot be read, has unknown columns, or a value is not a number.
     """
     known = {field.name for field in fields(PublishedRow)}
     try:
@@ -83,7 +92,7 @@ def read_table(path: str | Path) -> tuple[PublishedRow, ...]:
             return tuple(_row(line) for line in reader)
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise DataError(
-            f"{path} cannot be checked",
+            f"{path} cannot be read",
             str(error),
             f"Give CSV with the column model and any of {', '.join(sorted(known - {'model'}))}",
         ) from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -106,12 +106,19 @@ def to_record(table: object, kind: type[Record], *, source: str) -> Record:
 
 def _unknown_keys(table: object, kind: Any, where: str = "") -> Iterator[tuple[str, list[str]]]:  # noqa: ANN401 - a type
     """Each unknown key with its path, and the known keys beside it."""
-    if not is_dataclass(kind) or not isinstance(table, Mapping):
-        return
-    types = get_type_hints(kind)
-    known = [field.name for field in fields(kind)]
-    for key, value in table.items():
-        if key in known:
-            yield from _unknown_keys(value, types[key], f"{where}{key}.")
-        else:
-            yield f"{where}{key}", [where + name for name in known]
+    if isinstance(table, list | tuple):
+        for item in table:
+            for inner in get_args(kind)[:1]:
+                yield from _unknown_keys(item, inner, where)
+    elif isinstance(table, Mapping) and is_dataclass(kind):
+        types = get_type_hints(kind)
+        known = [field.name for field in fields(kind)]
+        for key, value in table.items():
+            if key in known:
+                yield from _unknown_keys(value, types[key], f"{where}{key}.")
+            else:
+                yield f"{where}{key}", [where + name for name in known]
+    elif isinstance(table, Mapping):
+        for key, value in table.items():
+            for inner in get_args(kind)[1:]:
+                yield from _unknown_keys(value, inner, f"{where}{key}.")
