@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from suraksha.datasets.cache import CacheItem
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.datasets.samples import Sample, check_hashes, read_samples
 from suraksha.errors import DataError
