@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suraksha.datasets.audit import audit
-from suraksha.datasets.cache import CacheItem, open_cache, pack
+from suraksha.datasets.cache import open_cache, pack
 from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import image_sha256, mask_sha256
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.splits import clean_split
 from suraksha.errors import DataError

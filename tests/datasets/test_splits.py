@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from suraksha.datasets.cache import CacheItem
 from suraksha.datasets.folds import clean_table
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.split_file import Split, load_split
 from suraksha.datasets.splits import (
     PROTOCOLS,
