@@ -81,7 +81,7 @@ def test_one_spelling_for_one_idea():
         commands._add_arguments(parser, command)
         flags[command.name] = {f for f in parser._option_string_actions if f.startswith("--")}
     everything = set().union(*flags.values())
-    old = {"--also", "--any-image", "--patch", "--size", "--fold", "--list-number", "--name"}
+    old = {"--also", "--any-image", "--patch", "--size", "--fold", "--list-number"}
     old |= {"--training-seed", "--fits-from", "--max-upload", "--beyond-loopback"}
     assert not everything & old
     assert {name for name in NAMES if "--seed" in flags[name]} == {"train", "data phantom"}
