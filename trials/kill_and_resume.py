@@ -98,7 +98,7 @@ def main() -> int:
         ]
     report = {
         "kills": kills,
-        "greatest_weight_difference": difference,
+        "max_weight_difference": difference,
         "left_over_files": left,
         "last_resume_s": round(time.perf_counter() - start, 1),
         "ok": difference < 1e-5 and not left,

@@ -167,7 +167,7 @@ def test_the_truth_is_that_of_the_outline_as_a_polygon(lesion):
     rows, columns = phantom_spec._outline(lesion).T
     shoelace = abs(np.dot(rows, np.roll(columns, 1)) - np.dot(columns, np.roll(rows, 1))) / 2
     assert truth.area_mm2 == pytest.approx(shoelace, rel=1e-4)
-    # Greatest width over all directions is the greatest diameter.
+    # The maximum width over all directions is the maximum diameter.
     turns = np.linspace(0, np.pi, 720, endpoint=False)
     across = np.outer(rows, np.sin(turns)) + np.outer(columns, np.cos(turns))
     widths = np.ptp(across, axis=0)
@@ -191,7 +191,7 @@ def test_the_mask_agrees_with_the_outline_drawn_by_pillow():
     fine = np.asarray(canvas).reshape(400, scale, 500, scale).mean(axis=(1, 3))
     assert not ((fine > 0.75) & ~made.mask).any()
     assert not ((fine < 0.25) & made.mask).any()
-    # The angle turns clockwise on the screen: the right end of the long axis lies lower.
+    # The angle turns clockwise on the screen: the right end of the long axis is lower.
     rows, columns = np.nonzero(made.mask)
     assert rows[columns.argmax()] > rows[columns.argmin()] + 30
 

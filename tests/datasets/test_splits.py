@@ -131,8 +131,8 @@ def test_folds_of_single_images_are_even():
 
 
 def unevenness(folds, labels):
-    shares = [[np.mean(folds[labels == k] == f) for f in range(5)] for k in LABELS]
-    return float(np.var(shares, axis=1).sum())
+    fractions = [[np.mean(folds[labels == k] == f) for f in range(5)] for k in LABELS]
+    return float(np.var(fractions, axis=1).sum())
 
 
 def test_folds_are_as_even_as_those_of_scikit_learn():
@@ -351,7 +351,7 @@ def test_a_split_is_checked_where_it_is_made(train, test, images):
 def test_community_lists_of_the_project(busi_root):
     folder = busi_root.parent / "splits"
     if not folder.is_dir():
-        pytest.skip("the public lists do not lie beside BUSI")
+        pytest.skip("the public lists are not beside BUSI")
     for number in (1, 2, 3):
         split = make_split(busi_items(), protocol="community", number=number, lists=folder)
         assert (len(split.train), len(split.test)) == (452, 195)

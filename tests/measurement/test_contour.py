@@ -42,7 +42,7 @@ def test_the_contour_of_one_pixel_is_a_diamond():
     assert perimeter(corners) == pytest.approx(4)
 
 
-def test_pixels_that_share_a_corner_have_one_contour():
+def test_pixels_that_meet_at_a_corner_have_one_contour():
     corners = outer_corners(np.eye(3, dtype=bool))
     assert len(corners) == 12
     assert len({tuple(m) for m in midpoints(corners)[:-1].tolist()}) == 12

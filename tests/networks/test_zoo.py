@@ -28,7 +28,7 @@ SLIM = {name: {"width": 4} for name in list_models()} | {
 }
 
 
-# shifted windows lie where the size says
+# shifted windows depend on the input size
 ONE_SIZE = {"swin-unetr"}
 
 

@@ -55,7 +55,7 @@ def two(config):
 
 def check_alike(one, other):
     """Two runs of one recipe: the same weights and the same pixels counted."""
-    assert other.folder.name == one.folder.name, "the devices are no part of the identity"
+    assert other.folder.name == one.folder.name, "the devices are not in the identity"
     ours, theirs = one.network().state_dict(), other.network().state_dict()
     for key, value in ours.items():
         torch.testing.assert_close(theirs[key], value, atol=2e-5, rtol=1e-4, msg=key)

@@ -29,7 +29,7 @@ MODEL, CARD, SUMS = "model.onnx", "card.json", "SHA256SUMS"
 MIB = 1 << 20
 # bytes of each member, inflated
 MAX_BYTES = MappingProxyType({MODEL: 512 * MIB, CARD: MIB, SUMS: MIB})
-# weights hardly compress; a network that shrinks more than this is no network
+# weights hardly compress; a file that shrinks more than this is not a network
 MAX_MODEL_RATIO = 100
 CHUNK = MIB
 # everything that zipfile and zlib raise on damaged bytes
@@ -225,7 +225,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The content of a member, whose size the directory gives; piece by piece, as it may lie."""
+    """The content of a member, whose size the directory gives; piece by piece, as it may be wrong."""
     content = bytearray()
     with archive.open(entry) as member:
         while piece := member.read(CHUNK):
