@@ -134,7 +134,8 @@ def configured(options: argparse.Namespace) -> TrainConfig:
     optim = config.optim
     if options.epochs is not None:  # the fraction of epochs on small images stays the same
         small = round(optim.small_epochs * options.epochs / optim.epochs)
-        optim = replace(optim, epochs=options.epochs, small_epochs=small)
+        warmup = min(optim.warmup_epochs, options.epochs / 2)
+        optim = replace(optim, epochs=options.epochs, small_epochs=small, warmup_epochs=warmup)
     if optim.small_size >= data.size:
         optim = replace(optim, small_epochs=0, small_size=0)
     seed = config.seed if options.seed is None else options.seed
