@@ -1,4 +1,4 @@
-"""Kill a training with -9 at random moments, resume it, and compare with one that was left alone.
+"""Kill a training with -9 at random moments, resume it, and compare it with an uninterrupted one.
 
 Run by ``make trial``; writes docs/results/kill-and-resume.json.
 """
@@ -49,13 +49,13 @@ gamma = 0.2
 
 
 def command(place: Path, out: str) -> list[str]:
-    """The training, as a user would start it."""
+    """The command of the training."""
     words = ["train", place / "trial.toml", "--data", place / "cache", "--out", place / out]
     return [sys.executable, "-m", "suraksha.cli.app", *map(str, words), "--quiet"]
 
 
-def check_whole(folder: Path) -> None:
-    """Every file that has its final name is whole."""
+def check_files(folder: Path) -> None:
+    """Check that every file with its final name is complete."""
     if (folder / "last.ckpt").is_file():
         torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True)
     if (folder / "split.json").is_file() and (folder / "config.toml").is_file():
@@ -63,7 +63,7 @@ def check_whole(folder: Path) -> None:
 
 
 def main() -> int:
-    """Run the trial; 0 if every kill left whole files and the same network came out."""
+    """Run the trial; 0 if all files were complete and both trainings gave the same network."""
     draw = random.Random(0)
     kills = []
     with tempfile.TemporaryDirectory() as name:
@@ -71,7 +71,7 @@ def main() -> int:
         write_phantoms(place / "set", 24, shape=(96, 120))
         pack(place / "set", place / "cache", preparation=Preparation(SIZE, SIZE))
         (place / "trial.toml").write_text(RECIPE)
-        subprocess.run(command(place, "alone"), check=True, capture_output=True)
+        subprocess.run(command(place, "uninterrupted"), check=True, capture_output=True)
         for _ in tqdm(range(KILLS), desc="kills", unit="kill"):
             process = subprocess.Popen(
                 command(place, "killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -84,24 +84,24 @@ def main() -> int:
                 process.wait()
             folders = list((place / "killed").glob("trial-*"))
             for folder in folders:
-                check_whole(folder)
+                check_files(folder)
             log = folders[0] / "metrics.csv" if folders else None
             epochs = len(log.read_text().splitlines()) - 1 if log and log.is_file() else 0
             kills.append({"after_s": round(after, 2), "epochs_done": epochs})
         start = time.perf_counter()
         subprocess.run(command(place, "killed"), check=True, capture_output=True)
-        runs = [open_run(next((place / n).glob("trial-*"))) for n in ("alone", "killed")]
+        runs = [open_run(next((place / n).glob("trial-*"))) for n in ("uninterrupted", "killed")]
         pairs = zip(*(run.network().parameters() for run in runs), strict=True)
         difference = max(float((a - b).abs().max().detach()) for a, b in pairs)
-        left = [
+        left_over = [
             p.name for p in runs[1].folder.iterdir() if p.name.endswith((".part", ".half.ckpt"))
         ]
     report = {
         "kills": kills,
         "max_weight_difference": difference,
-        "left_over_files": left,
+        "left_over_files": left_over,
         "last_resume_s": round(time.perf_counter() - start, 1),
-        "ok": difference < 1e-5 and not left,
+        "ok": difference < 1e-5 and not left_over,
     }
     REPORT.write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))

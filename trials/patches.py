@@ -1,8 +1,8 @@
-"""Patch ``auto`` against fixed sizes on BUSI: Dice, normals, multiply-accumulates, milliseconds.
+"""Compare patch size ``auto`` with fixed sizes on BUSI: Dice, normals, cost, milliseconds.
 
     python trials/patches.py Dataset_BUSI_with_GT cache/busi-256
 
-Of a shipped bundle, on the validation and the test part of ``clean`` fold 0, every image at every
+A shipped bundle is scored on the validation and test images of ``clean`` fold 0, each image at each
 size in turn. Writes docs/results/patches/.
 """
 
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from suraksha.datasets.cache import open_cache
 from suraksha.datasets.samples import Sample, read_samples
-from suraksha.inference.postprocessing import PostProcessing, lesion_mask
 from suraksha.inference.segmenter import Segmenter, load_segmenter
 from suraksha.reporting.markdown import markdown_table
 from suraksha.runs.config import load_recipe
@@ -30,30 +29,25 @@ from suraksha.training.fit import split_of
 PATCHES = (128, 160, 192, 224, 256, "auto")
 SMALL = 0.02
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "results" / "patches"
-HEAD = ("part", "patch", "presence rule", "Dice, all", "consistent", "under 2 %", "the rest")
+HEAD = ("part", "patch", "post-processing rule", "Dice, all", "consistent", "under 2 %", "the rest")
 MORE = ("normals flagged", "G MACs, mean", "ms, median")
 
 
 def dice(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Of two masks; 1 where both are empty."""
+    """Dice of two masks, 0..1; 1 where both are empty."""
     both = int(mask.sum() + truth.sum())
     return 2 * int((mask & truth).sum()) / both if both else 1.0
 
 
-def ask(segment: Segmenter, sample: Sample) -> dict[str, Any]:
-    """What one image gives at one patch size, with the presence rule and without."""
+def score(segment: Segmenter, sample: Sample) -> dict[str, Any]:
+    """The scores of one image at one patch size, with the post-processing rule and without."""
     result, card = segment(sample.image), segment.card
-    told, unit = segment.predict(sample.image), card.macs / np.prod(card.preparation.shape)
-    plain = lesion_mask(
-        told.probability,
-        threshold=card.threshold,
-        rule=PostProcessing(),
-        lesion_probability=told.lesion_probability,
-    )
+    macs_per_pixel = card.macs / np.prod(card.preparation.shape)
+    plain = segment.predict(sample.image).probability >= card.threshold
     return {
         "with": (dice(result.mask, sample.truth), bool(result.mask.any())),
         "without": (dice(plain, sample.truth), bool(plain.any())),
-        "macs": unit * sum(p.size[0] * p.size[1] for p in result.patches) / 1e9,
+        "macs": macs_per_pixel * sum(p.size[0] * p.size[1] for p in result.patches) / 1e9,
         "ms": result.latency_ms["total"],
     }
 
@@ -62,7 +56,7 @@ Found = list[tuple[Sample, dict[str, Any]]]
 
 
 def row(part: str, patch: object, rule: str, *, found: Found) -> dict[str, Any]:
-    """The means of a part's images at one patch size."""
+    """Means over the images of a part at one patch size."""
     lesions = [(s, one[rule][0]) for s, one in found if s.truth.any()]
     groups = {
         "all": [d for _, d in lesions],
@@ -92,7 +86,7 @@ def main() -> int:
         found = defaultdict(list)
         for sample in tqdm(read_samples(data, names), desc=part, unit="image"):
             for patch, segment in segments.items():
-                found[patch].append((sample, ask(segment, sample)))
+                found[patch].append((sample, score(segment, sample)))
         rows += [
             row(part, patch, rule, found=found[patch])
             for rule in ("with", "without")
@@ -110,8 +104,8 @@ def main() -> int:
     card = segments["auto"].card
     about = f"{card.name}, network {card.model_sha256[:12]}, {device_name()}, one thread"
     REPORT.mkdir(parents=True, exist_ok=True)
-    told = {"bundle": card.name, "model_sha256": card.model_sha256, "device": device_name()}
-    (REPORT / "patches.json").write_text(json.dumps({**told, "rows": rows}, indent=1) + "\n")
+    facts = {"bundle": card.name, "model_sha256": card.model_sha256, "device": device_name()}
+    (REPORT / "patches.json").write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
     (REPORT / "patches.md").write_text(f"{about}\n\n{table}\n")
     print(table)
     return 0

@@ -41,13 +41,13 @@ def test_work_here_follows_the_order_and_goes_on_after_a_failure():
             yield number
 
     def work(number):
-        assert asked[-1] == number, "an item is taken when its turn has come"
+        assert asked[-1] == number, "an item is taken only when a worker is free"
         if number == 1:
             raise DataError("a", "b", "c")
         return number * 10
 
     found = list(LocalExecutor().map(work, items(), failures=(DataError,)))
-    assert [answer for _, answer in found[::2]] == [0, 20]
+    assert [outcome for _, outcome in found[::2]] == [0, 20]
     assert isinstance(found[1][1], DataError)
     with pytest.raises(ZeroDivisionError):
         list(LocalExecutor().map(lambda n: 1 / n, [0], failures=(DataError,)))

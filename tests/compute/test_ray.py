@@ -72,7 +72,7 @@ def figures(out: Path):
     return report
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the worker in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker process in /proc")
 def test_a_plan_on_ray_gives_what_it_gives_here_and_a_killed_worker_is_replaced(start, tmp_path):
     there, here = tmp_path / "ray", tmp_path / "local"
     process = start("--out", there, "--compute", "ray", "--workers", "2", "--quiet")
@@ -96,10 +96,10 @@ def test_a_plan_on_ray_gives_what_it_gives_here_and_a_killed_worker_is_replaced(
         assert len(run.read_text().splitlines()) == EPOCHS + 1
 
 
-def test_a_cluster_that_is_not_there_is_told(plan, phantom_root, tmp_path, capsys):
+def test_an_unreachable_cluster_is_an_error(plan, phantom_root, tmp_path, capsys):
     words = ["bench", "run", plan, "--data", phantom_root, "--out", tmp_path / "out"]
     code = main([*map(str, words), "--compute", "ray", "--address", "127.0.0.1:9"])
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert code == 1
-    assert "127.0.0.1:9 cannot be reached" in told
-    assert "ray start --head" in told
+    assert "127.0.0.1:9 cannot be reached" in errors
+    assert "ray start --head" in errors

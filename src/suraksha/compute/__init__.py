@@ -1,1 +1,1 @@
-"""Where many pieces of work are done: here, or on a cluster."""
+"""Executors: they run the jobs of a plan in this process or on a cluster."""

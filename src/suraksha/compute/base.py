@@ -1,4 +1,4 @@
-"""What all executors have in common, and the table of them."""
+"""The protocol of executors, and the table of executors by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from suraksha.errors import MissingExtraError, UnknownNameError, UsageError
 
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome")
 Errors = tuple[type[Exception], ...]
 
 # name -> ``module:Class`` of the executor
@@ -20,53 +20,54 @@ EXECUTORS = {
 
 
 class Executor(Protocol):
-    """Does pieces of work and gives their answers.
+    """Runs a function on many items.
 
     Attributes:
-        workers: How many pieces are worked on at a time; 0 while that is not known.
+        workers: Number of items processed at a time; 0 while that is not known.
     """
 
     workers: int
 
     def map(
-        self, work: Callable[[Item], Answer], items: Iterable[Item], *, failures: Errors
-    ) -> Iterator[tuple[Item, Answer | Exception]]:
-        """Do the work on each item; give items with their answers as they come.
+        self, work: Callable[[Item], Outcome], items: Iterable[Item], *, failures: Errors
+    ) -> Iterator[tuple[Item, Outcome | Exception]]:
+        """Run the function on each item and yield each item with its result, as results arrive.
 
-        An item is taken when there is a place for it and not before.
+        An item is taken from the iterable only when a worker is free.
 
         Args:
-            work: It, and its items and answers, can be pickled where it runs elsewhere.
-            items: What to work on.
-            failures: Errors of the work that are given as an item's answer; others are raised.
+            work: The function. It, the items and the results must be picklable for executors on
+                other processes or machines.
+            items: The items.
+            failures: Errors that are yielded as an item's result; other errors are raised.
         """
 
 
 def make_executor(name: str, *, address: str | None = None, workers: int = 0) -> Executor:
-    """The executor of a name.
+    """Make the executor with a name.
 
     Args:
         name: A key of `EXECUTORS`.
-        address: Of a Ray cluster that runs already; one is started here without.
-        workers: How many pieces of work at a time, 0 for what fits the cluster.
+        address: Address of a running Ray cluster; None to start one on this machine.
+        workers: Number of items processed at a time, 0 for what fits the cluster.
 
     Raises:
         UnknownNameError: No executor has that name.
-        UsageError: An address or workers for the executor that has none.
+        UsageError: Negative workers, or an address or workers with the local executor.
         MissingExtraError: Ray is not installed.
     """
     if name not in EXECUTORS:
         raise UnknownNameError("executor", name, EXECUTORS)
     if workers < 0:
         raise UsageError(
-            f"workers = {workers} cannot be used", "they are counted", "Give 1 or more"
+            f"workers = {workers} is not valid", "it must be 0 or more", "Give 1 or more"
         )
     module, _, kind = EXECUTORS[name].partition(":")
     if name == "local":
         if address or workers:
             raise UsageError(
-                "an address or workers cannot be used here",
-                "the runs follow each other on this machine",
+                "an address or workers cannot be used with local execution",
+                "the runs are made one after the other on this machine",
                 "Give them with --compute ray, or leave them out",
             )
         executor: Executor = getattr(import_module(module), kind)()

@@ -1,25 +1,25 @@
-"""One piece of work after the other, in this process."""
+"""One item after the other, in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from suraksha.compute.base import Answer, Errors, Item
+from suraksha.compute.base import Errors, Item, Outcome
 
 
 class LocalExecutor:
-    """Works here; see `suraksha.compute.base.Executor`."""
+    """Runs everything in this process; see `suraksha.compute.base.Executor`."""
 
     workers = 1
 
     def map(
-        self, work: Callable[[Item], Answer], items: Iterable[Item], *, failures: Errors
-    ) -> Iterator[tuple[Item, Answer | Exception]]:
-        """Do the work on each item, in order."""
+        self, work: Callable[[Item], Outcome], items: Iterable[Item], *, failures: Errors
+    ) -> Iterator[tuple[Item, Outcome | Exception]]:
+        """Run the function on each item, in order."""
         for item in items:
-            answer: Answer | Exception
+            outcome: Outcome | Exception
             try:
-                answer = work(item)
+                outcome = work(item)
             except failures as error:
-                answer = error
-            yield item, answer
+                outcome = error
+            yield item, outcome
