@@ -152,7 +152,7 @@ def test_images_of_another_data_set_are_refused(tiny_run, phantom_cache, tmp_pat
         )
     with pytest.raises(DataError):
         evaluate(tiny_run, tmp_path)
-    with pytest.raises(DataError, match="it holds no"):
+    with pytest.raises(DataError, match="it does not contain"):
         read_samples(phantom_cache, ["benign (1)"])
 
 
