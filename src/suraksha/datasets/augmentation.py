@@ -77,8 +77,13 @@ class AugmentSpec:
     def __post_init__(self) -> None:
         changes = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
         chances = (
-            *(self.flip, self.shadow, self.marks, self.unmark, self.paste),
-            *(self.blur, self.chance),
+            self.flip,
+            self.shadow,
+            self.marks,
+            self.unmark,
+            self.paste,
+            self.blur,
+            self.chance,
         )
         if min(astuple(self)) < 0 or max(*changes, self.gain) >= 1 or max(chances) > 1:
             raise ModelError(
