@@ -225,7 +225,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The content of a member, whose size the directory gives; piece by piece, as it may be wrong."""
+    """The content of a member, inflated piece by piece: the size in the directory may be wrong."""
     content = bytearray()
     with archive.open(entry) as member:
         while piece := member.read(CHUNK):
