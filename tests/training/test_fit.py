@@ -30,7 +30,7 @@ from suraksha.errors import BusyError, DataError, TrainError
 from suraksha.files import lock
 from suraksha.runs.folder import open_run
 from suraksha.training.callbacks import RunLog
-from suraksha.training.fit import ema_update, split_of, train
+from suraksha.training.fit import _ema_update, split_of, train
 from suraksha.training.module import SegmentationModule
 
 
@@ -261,14 +261,14 @@ def test_the_decay_of_the_average_warms_up():
     """The decay at step t is min(decay, (1 + t) / (10 + t))."""
     zero, one = torch.zeros(1), torch.ones(1)
     for step, kept in ((1, 2 / 11), (8, 0.5), (80, 0.9), (10_000, 0.99)):
-        assert float(ema_update(0.99, one, zero, torch.tensor(step))) == pytest.approx(kept)
-    assert float(ema_update(0.1, one, zero, 100)) == pytest.approx(0.1)
+        assert float(_ema_update(0.99, one, zero, torch.tensor(step))) == pytest.approx(kept)
+    assert float(_ema_update(0.1, one, zero, 100)) == pytest.approx(0.1)
 
 
 def test_the_initial_weights_fade_within_a_short_run():
     average = torch.ones(1)
     for step in range(1, 21):
-        average = ema_update(0.999, average, torch.zeros(1), step)
+        average = _ema_update(0.999, average, torch.zeros(1), step)
     assert float(average) < 1e-6, "without the warm-up it would be 0.98"
 
 

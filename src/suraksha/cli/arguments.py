@@ -200,6 +200,29 @@ def check_exists(path: Path, what: str) -> None:
         raise InputError(f"{what} {path} does not exist", "no file has that path", "Check the path")
 
 
+def add_data(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """The option ``--data``, which is repeatable."""
+    parser.add_argument(
+        "--data",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="ROOT|CACHE",
+        help=f"{help_text}; repeat it to mix several data sets",
+    )
+
+
+def chosen_data(paths: Sequence[Path]) -> Path | tuple[Path, ...]:
+    """The data set, or several of them, checked before anything heavy is imported.
+
+    Raises:
+        InputError: One does not exist.
+    """
+    for path in paths:
+        check_exists(path, "the data set")
+    return paths[0] if len(paths) == 1 else tuple(paths)
+
+
 def recipe_names() -> tuple[str, ...]:
     """The names of the shipped recipes."""
     folder = resources.files("suraksha.runs") / "recipes"

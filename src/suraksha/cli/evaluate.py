@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from suraksha.cli.arguments import check_exists, check_out, progress
+from suraksha.cli.arguments import check_out, chosen_data, progress
 from suraksha.cli.text import count_text
 from suraksha.errors import BundleError
 
@@ -19,8 +19,10 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         type=Path,
+        nargs="+",
         metavar="DATA",
-        help="a data set (scored at the images' own size) or a packed one",
+        help="a data set (scored at the images' own size) or a packed one; several for a run of "
+        "several",
     )
     parser.add_argument(
         "--part", choices=PARTS, default=PARTS[0], help="which images (default: %(default)s)"
@@ -35,7 +37,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Score a run or a bundle; print a summary, write the tables and the score of each image."""
-    check_exists(options.data, "the data set")
+    data = chosen_data(options.data)
     is_run = Path(options.model).is_dir()
     if not is_run and options.model.endswith(".busi") and not Path(options.model).is_file():
         raise BundleError(
@@ -51,9 +53,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from suraksha.runs.folder import Run, open_run
 
     model = open_run(options.model) if is_run else load_segmenter(options.model)
-    found = evaluate(
-        model, options.data, part=options.part, progress=progress(options, label="scoring")
-    )
+    found = evaluate(model, data, part=options.part, progress=progress(options, label="scoring"))
     default = Path(options.model) if is_run else Path(f"evaluation-{found.facts['bundle']}")
     out: Path = options.out or default
     written = write_evaluation(found, out)

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from suraksha.cli.arguments import check_exists, progress
+from suraksha.cli.arguments import add_data, check_exists, chosen_data, progress
 from suraksha.errors import UsageError
 
 SUFFIX = ".busi"
@@ -19,13 +19,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``export``."""
     parser.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder")
     parser.add_argument("bundle", type=Path, metavar=f"FILE{SUFFIX}", help="the bundle to write")
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="ROOT|CACHE",
-        help="the data set of the run: its test images score and check the bundle",
-    )
+    add_data(parser, "the data set of the run: its test images score and check the bundle")
     parser.add_argument(
         "--licence", default=NOT_STATED, help="licence of the weights, for the model card"
     )
@@ -57,7 +51,7 @@ def run_export(options: argparse.Namespace) -> int:
             f"Give {options.bundle.with_suffix(SUFFIX)}",
         )
     check_exists(options.run, "the run")
-    check_exists(options.data, "the data set")
+    data = chosen_data(options.data)
 
     from suraksha.evaluation.export import ExportOptions, export
     from suraksha.runs.folder import open_run
@@ -66,7 +60,7 @@ def run_export(options: argparse.Namespace) -> int:
     card = export(
         open_run(options.run),
         options.bundle,
-        data=options.data,
+        data=data,
         options=ExportOptions(
             licence=options.licence,
             weight_bits=options.weight_bits,

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from suraksha.cli.arguments import (
     FIRST_SPLIT,
+    add_data,
     add_protocol,
     add_training_size,
-    check_exists,
     check_out,
+    chosen_data,
     natural,
     positive,
     progress,
@@ -34,9 +35,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe", metavar="RECIPE", help=f"a .toml file, or one of: {', '.join(recipe_names())}"
     )
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="ROOT|CACHE", help="a data set, or a packed one"
-    )
+    add_data(parser, "a data set, or a packed one")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="DIR", help="default: %(default)s"
     )
@@ -51,7 +50,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
 def run_train(options: argparse.Namespace) -> int:
     """Train a network, or resume a run that was stopped."""
     _check_recipe(options.recipe)
-    check_exists(options.data, "the data set")
+    data = chosen_data(options.data)
     check_out(options.out)
     config = configured(options)
 
@@ -60,12 +59,10 @@ def run_train(options: argparse.Namespace) -> int:
     from suraksha.evaluation.summaries import summary_lines
     from suraksha.training.fit import cache_for, train
 
-    run = train(
-        config, options.data, out=options.out, lists=options.lists, progress=not options.quiet
-    )
+    run = train(config, data, out=options.out, lists=options.lists, progress=not options.quiet)
     if launched_rank():  # the first process reports for all
         return 0
-    cache = cache_for(config, options.data, out=options.out, progress=False)
+    cache = cache_for(config, data, out=options.out, progress=False)
     part = "validation" if run.split.validation else "test"
     found = evaluate(run, cache.folder, part=part, progress=progress(options, label="scoring"))
     finished = {} if run.finished is None else run.finished.to_dict()
@@ -79,8 +76,11 @@ def run_train(options: argparse.Namespace) -> int:
     print(f"score on {images}, at {grid.replace('x', ' x ')} px:")
     for line in summary_lines(found):
         print(f"  {line}")
-    print(f"next: suraksha evaluate {run.folder} {options.data}")
-    print(f"      suraksha export {run.folder} NAME.busi --data {options.data}")
+    roots, flags = (
+        " ".join(f"{before}{path}" for path in options.data) for before in ("", "--data ")
+    )
+    print(f"next: suraksha evaluate {run.folder} {roots}")
+    print(f"      suraksha export {run.folder} NAME.busi {flags}")
     for text in found.warnings:
         print(f"suraksha: {text}", file=sys.stderr)
     return 0

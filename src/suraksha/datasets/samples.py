@@ -18,6 +18,9 @@ from suraksha.datasets.phash import fingerprint
 from suraksha.errors import DataError
 from suraksha.types import Image
 
+# a data set's folder, a cache, or several of them, see `read_mixture`
+Data = str | Path | Sequence[str | Path]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
@@ -34,12 +37,25 @@ class Sample:
     truth: NDArray[np.bool_]
 
 
-def dataset_of(data: str | Path) -> DatasetSpec | str:
+def single(data: Data) -> str | Path | None:
+    """The one folder of the data, or None for several."""
+    if isinstance(data, str | Path):
+        return data
+    return data[0] if len(data) == 1 else None
+
+
+def dataset_of(data: Data) -> DatasetSpec | str:
     """The description of a data set's folder, or the name of the data set that a cache holds.
 
+    Several data sets have the name of their mixture, such as ``breast+bus-bra``.
+
     Raises:
-        DataError: The folder is neither.
+        DataError: A folder is neither.
     """
+    if not isinstance(data, str | Path):
+        if (one := single(data)) is not None:
+            return dataset_of(one)
+        return "+".join(sorted(name_of(dataset_of(root)) for root in data))
     return open_cache(data).dataset if is_cache(data) else locate(data)[1]
 
 
@@ -48,20 +64,23 @@ def name_of(dataset: DatasetSpec | str) -> str:
     return dataset if isinstance(dataset, str) else dataset.name
 
 
-def grid_of(data: str | Path) -> str:
+def grid_of(data: Data) -> str:
     """``native`` for a data set, ``64x64`` and so on for a cache: the size that scores are of."""
+    if not isinstance(data, str | Path):
+        return ", ".join(sorted({grid_of(root) for root in data}))
     if not is_cache(data):
         return "native"
     return "x".join(str(side) for side in open_cache(data).preparation.shape)
 
 
 def read_samples(
-    data: str | Path, names: Sequence[str] | None = None, *, progress: Progress | None = None
+    data: Data, names: Sequence[str] | None = None, *, progress: Progress | None = None
 ) -> list[Sample]:
     """Read images with their masks.
 
     Args:
-        data: A data set's folder (images at their own size) or a cache (at its size).
+        data: A data set's folder (images at their own size), a cache (at its size), or several of
+            them, see `read_mixture`.
         names: Which images, in this order; None for all.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
@@ -69,6 +88,11 @@ def read_samples(
         DataError: The folder is neither, has faults, or does not hold a name.
         InputError: An image or mask that cannot be read.
     """
+    if not isinstance(data, str | Path):
+        one = single(data)
+        if one is None:
+            return read_mixture(data, names, progress=progress)
+        data = one
     if is_cache(data):
         return _from_cache(open_cache(data), names)
     cases = {case.name: case for case in find_cases(data)}

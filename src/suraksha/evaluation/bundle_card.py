@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 import suraksha
-from suraksha.datasets.catalogue import DATASETS, DatasetSpec
+from suraksha.datasets.catalogue import DatasetSpec, known_datasets
 from suraksha.datasets.phantom import sample_phantoms
 from suraksha.datasets.samples import (
+    Data,
     Sample,
     check_hashes,
     grid_of,
@@ -66,7 +66,7 @@ def describe(run: Run, network: nn.Module, *, name: str) -> Card:
     )
 
 
-def with_fits(card: Card, run: Run, *, data: str | Path) -> Card:
+def with_fits(card: Card, run: Run, *, data: Data) -> Card:
     """The card with the post-processing of a run, and the limits of the input check.
 
     Args:
@@ -161,7 +161,7 @@ def measure_card(
 
 
 def rescore_bundle(
-    segmenter: Segmenter, data: str | Path, *, progress: Progress = silent
+    segmenter: Segmenter, data: Data, *, progress: Progress = silent
 ) -> tuple[Card, Evaluation]:
     """Measure a bundle again on its test images, for instance after a change of a metric.
 
@@ -188,10 +188,11 @@ def limits_of(dataset: DatasetSpec | str) -> tuple[str, ...]:
     """The known limitations of a data set, for the card.
 
     Args:
-        dataset: Its description, or its name where there is only a cache.
+        dataset: Its description, or its name where there is only a cache; a mixture has the
+            limitations of all its data sets.
     """
-    known = {spec.name: spec for spec in DATASETS}
-    spec = known.get(dataset) if isinstance(dataset, str) else dataset
-    if spec is not None and spec.limits:
-        return spec.limits
+    specs = known_datasets(dataset) if isinstance(dataset, str) else (dataset,)
+    limits = tuple(dict.fromkeys(text for spec in specs for text in spec.limits))
+    if limits:
+        return limits
     return (f"Trained on the data set '{name_of(dataset)}', whose limitations are not stated.",)

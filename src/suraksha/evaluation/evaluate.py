@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from suraksha.datasets.items import CacheItem
-from suraksha.datasets.samples import Sample, check_hashes, dataset_of, grid_of, name_of
+from suraksha.datasets.samples import Data, Sample, check_hashes, dataset_of, grid_of, name_of
 from suraksha.errors import UnknownNameError, UsageError
 from suraksha.evaluation.samples import (
     MEAN_MASK_GRID,
@@ -149,7 +148,7 @@ def run_segmenter(
 
 def evaluate(
     model: Run | Segmenter,
-    data: str | Path,
+    data: Data,
     *,
     part: str = TEST,
     progress: Progress = silent,
@@ -161,7 +160,8 @@ def evaluate(
 
     Args:
         model: A finished run, or a segmenter.
-        data: A data set's folder, scored at the images' own size, or a cache, scored at its size.
+        data: A data set's folder, scored at the images' own size, a cache, scored at its size, or
+            several of them.
         part: ``test``; ``validation``, on which a run is monitored and fitted, to choose between
             runs; or ``all``, every image of ``data``, for data outside the training.
         progress: Wraps the images, as ``tqdm`` does.
@@ -173,12 +173,14 @@ def evaluate(
         UsageError: The model has no validation part.
     """
     known = model.split.images if isinstance(model, Run) else model.card.test_images
-    samples, skipped = usable_samples(data, _names(model, part), progress)
+    samples, skipped = usable_samples(data, _names(model, part), progress=progress)
     if part != ALL:
         check_hashes(samples, known)
     if isinstance(model, Run):
         names = () if part == ALL else model.split.train
-        found = _evaluate_run(model, samples, training_masks(data, names, progress), progress)
+        found = _evaluate_run(
+            model, samples, training_masks(data, names, progress=progress), progress
+        )
     else:
         found = _evaluate_bundle(model, samples, progress)
     undefined = [s.item.name for s in samples if not s.item.normal and not s.truth.any()]
@@ -313,6 +315,11 @@ def score(
         calibration=calibration,
         classes=_score_classes(items, classes),
     )
+    return _compared_with_mean_mask(result, name)
+
+
+def _compared_with_mean_mask(result: Evaluation, name: str) -> Evaluation:
+    """The evaluation, with a warning where the model is not better than the mean mask."""
     mine, trivial = (result.summary(model, LESION) for model in (name, MEAN_MASK))
     if mine is None or trivial is None:
         return result

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from suraksha.datasets.samples import (
+    Data,
     Sample,
     check_hashes,
     dataset_of,
@@ -212,7 +213,7 @@ def export(
     run: Run,
     path: str | Path,
     *,
-    data: str | Path,
+    data: Data,
     options: ExportOptions = PLAIN,
     progress: Progress = silent,
     log: Callable[[str], None] = _silent,
@@ -264,12 +265,9 @@ def export(
         parity=parity,
         metrics_grid=grid_of(data),
     )
-    card, scored = measure_card(
-        segmenter_of(card, model),
-        samples,
-        training_masks=training_masks(data, run.split.train, silent),
-        progress=progress,
-    )
+    masks = training_masks(data, run.split.train)
+    segmenter = segmenter_of(card, model)
+    card, scored = measure_card(segmenter, samples, training_masks=masks, progress=progress)
     card = replace(card, limits=(*scored.warnings, *limits_of(dataset)))
     write_bundle(path, model, card=card)
     for warning in scored.warnings:
@@ -313,7 +311,7 @@ def _fits_facts(run: Run, source: Run) -> dict[str, Any]:
     }
 
 
-def _in_8_bits(run: Run, model: bytes, *, card: Card, data: str | Path) -> tuple[bytes, Card]:
+def _in_8_bits(run: Run, model: bytes, *, card: Card, data: Data) -> tuple[bytes, Card]:
     """The quantised network, and the card with its cost on the validation part."""
     trained = [sample.image for sample in read_samples(data, run.split.train)]
     small = quantise(model, trained, preparation=card.preparation)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from suraksha.datasets.samples import (
+    Data,
     Sample,
     check_hashes,
     dataset_of,
@@ -62,10 +62,15 @@ class _Recorded:
         image = self.sample.image
         return predict_image(image, self.spec(card), watch=Stopwatch()).prediction
 
+    def case(self, card: PostProcessingCard) -> Case:
+        """The probability map and its truth, to fit the rule on."""
+        found = self.predict(card)
+        return Case(found.probability, self.sample.truth, found.lesion_probability)
+
 
 def fit_run(
     run: Run,
-    data: str | Path,
+    data: Data,
     *,
     base: PostProcessingSettings,
     training_masks: Sequence[Mask] = (),
@@ -94,12 +99,7 @@ def fit_run(
     check_hashes(samples, run.split.images)
     recorded = _record(run, run.network() if network is None else network, samples)
     settings, class_fit = _fit_temperatures(recorded, base)
-    cases = [
-        Case(one.probability, record.sample.truth, one.lesion_probability)
-        for record in recorded
-        for one in (record.predict(settings),)
-    ]
-    fitted = fit_postprocessing(cases)
+    fitted = fit_postprocessing([record.case(settings) for record in recorded])
     settings = replace(settings, threshold=fitted.threshold, postprocessing=fitted.rule)
     results = [
         calibration_result(segment_image(r.sample.image, r.spec(settings)), r.sample.truth)

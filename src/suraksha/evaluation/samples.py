@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from suraksha.datasets.cache import is_cache
 from suraksha.datasets.layouts import find_cases, load_case
-from suraksha.datasets.samples import Sample, read_samples
+from suraksha.datasets.samples import Data, Sample, read_samples
 from suraksha.errors import DataError, InputError
 from suraksha.preprocessing import resize_mask
 
@@ -42,12 +42,12 @@ class Skipped:
 
 
 def usable_samples(
-    data: str | Path, names: Sequence[str] | None, progress: Progress
+    data: Data, names: Sequence[str] | None, *, progress: Progress
 ) -> tuple[list[Sample], Skipped]:
     """The images that can be scored, and the names of the others.
 
     Args:
-        data: A data set's folder or a cache.
+        data: A data set's folder, a cache, or several of them.
         names: The wanted images; None for all.
         progress: Wraps the images, as ``tqdm`` does.
 
@@ -57,7 +57,7 @@ def usable_samples(
     try:
         return read_samples(data, names, progress=progress), Skipped()
     except (DataError, InputError):
-        if is_cache(data):
+        if not isinstance(data, str | Path) or is_cache(data):
             raise
         cases = {case.name: case for case in find_cases(data)}
         wanted = list(cases) if names is None else list(names)
@@ -78,7 +78,7 @@ def usable_samples(
         )
 
 
-def data_warnings(data: str | Path, undefined: Sequence[str], skipped: Skipped) -> list[str]:
+def data_warnings(data: Data, undefined: Sequence[str], skipped: Skipped) -> list[str]:
     """A warning for each kind of fault.
 
     Args:
@@ -93,17 +93,17 @@ def data_warnings(data: str | Path, undefined: Sequence[str], skipped: Skipped) 
     }
     return [
         f"WARNING: {len(names)} images {what} (such as '{names[0]}'). 'suraksha data check "
-        f"{data}' lists the faults of this data set"
+        f"{data if isinstance(data, str | Path) else 'ROOT'}' lists the faults of this data set"
         for what, names in faults.items()
         if names
     ]
 
 
-def training_masks(data: str | Path, names: Sequence[str], progress: Progress) -> list[Mask]:
+def training_masks(data: Data, names: Sequence[str], *, progress: Progress = silent) -> list[Mask]:
     """Masks on the grid of the mean mask, read a few images at a time.
 
     Args:
-        data: A data set's folder or a cache.
+        data: A data set's folder, a cache, or several of them.
         names: The images.
         progress: Wraps the chunks, as ``tqdm`` does.
     """

@@ -19,7 +19,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from torch import Tensor
 from tqdm import tqdm
 
-from suraksha.datasets.cache import Cache, is_cache, open_cache, pack
+from suraksha.datasets.cache import Cache, is_cache, open_cache, pack, save_cache
 from suraksha.datasets.distributed import launched_rank
 from suraksha.datasets.layouts import Case, locate
 from suraksha.datasets.loaders import (
@@ -29,6 +29,8 @@ from suraksha.datasets.loaders import (
     plain_loader,
     training_loader,
 )
+from suraksha.datasets.mixture import mix
+from suraksha.datasets.samples import Data
 from suraksha.datasets.split_file import Split
 from suraksha.datasets.splits import hold_out, make_split
 from suraksha.errors import DataError, TrainError
@@ -85,16 +87,25 @@ def split_of(config: TrainConfig, cache: Cache, *, lists: Path | None = None) ->
     return split
 
 
-def cache_for(config: TrainConfig, data: str | Path, *, out: Path, progress: bool) -> Cache:
+def cache_for(config: TrainConfig, data: Data, *, out: Path, progress: bool) -> Cache:
     """The cache that ``data`` is, or one packed under ``out`` from the data set that it is.
+
+    Several data sets are packed one by one and mixed, see `suraksha.datasets.mixture.mix`; the
+    mixture is saved under ``out`` too.
 
     Raises:
         DataError: ``data`` is neither, or is damaged.
     """
-    if is_cache(data):
-        return open_cache(data)
     wanted = config.data
     colour = "" if wanted.channels == 1 else f"x{wanted.channels}"
+    if not isinstance(data, str | Path):
+        caches = [cache_for(config, root, out=out, progress=progress) for root in data]
+        mixture = mix(caches)
+        if len(caches) == 1:
+            return mixture
+        return save_cache(mixture, out / f"cache-{mixture.dataset}-{wanted.size}{colour}")
+    if is_cache(data):
+        return open_cache(data)
     folder = out / f"cache-{locate(data)[1].name}-{wanted.size}{colour}"
 
     # mean and std are the recipe's: they do not change what is packed
@@ -108,7 +119,7 @@ def cache_for(config: TrainConfig, data: str | Path, *, out: Path, progress: boo
 
 def train(
     config: TrainConfig,
-    data: str | Path,
+    data: Data,
     *,
     out: str | Path,
     lists: Path | None = None,
@@ -128,7 +139,8 @@ def train(
 
     Args:
         config: What to train.
-        data: A data set, of which a cache is packed under ``out``, or a cache of the config's size.
+        data: A data set, of which a cache is packed under ``out``, a cache of the config's size, or
+            several of them.
         out: The run's folder is made in here, named by recipe, protocol and config hash.
         lists: Folder with the list files of ``community``.
         progress: Whether to show a progress bar on stderr.
@@ -156,7 +168,10 @@ def train(
         if run.finished is None:
             _fit(run, cache, progress)
             _finish(run, cache, data)
-        run = open_run(run.folder)
+        return _reported(open_run(run.folder), log)
+
+
+def _reported(run: Run, log: Callable[[str], None]) -> Run:
     for warning in run.warnings:
         log(warning)
     return run
@@ -222,7 +237,7 @@ def check_classes(config: TrainConfig, cache: Cache) -> None:
         )
 
 
-def _finish(run: Run, cache: Cache, data: str | Path) -> None:
+def _finish(run: Run, cache: Cache, data: Data) -> None:
     """Fit on the validation part and write what makes the run a finished one, last."""
     epochs, devices = read_metrics(run.folder), run.config.train
     done = Finished(
@@ -266,7 +281,7 @@ def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
     if progress:
         callbacks.append(ProgressBar(config.run_name))
     if config.optim.ema_decay:
-        callbacks.append(WeightAveraging(avg_fn=partial(ema_update, config.optim.ema_decay)))
+        callbacks.append(WeightAveraging(avg_fn=partial(_ema_update, config.optim.ema_decay)))
     module = SegmentationModule(config, len(batches))
     checkpoint = str(run.checkpoint) if run.checkpoint.is_file() else None
     if config.model.pretrained and checkpoint is None:
@@ -286,7 +301,7 @@ def _train_epochs(run: Run, cache: Cache, progress: bool) -> None:
         raise KeyboardInterrupt from stop
 
 
-def ema_update(decay: float, average: Tensor, current: Tensor, step: Tensor | int) -> Tensor:
+def _ema_update(decay: float, average: Tensor, current: Tensor, step: Tensor | int) -> Tensor:
     """One step of an exponential moving average (EMA) that warms up.
 
     The decay at step t is ``min(decay, (1 + t) / (10 + t))``, so that the initial weights fade
