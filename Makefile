@@ -21,7 +21,7 @@ help:
 	@echo "make demo           segment the sample images, without torch"
 	@echo "make test           lint, types, import contracts and all tests"
 	@echo "make test-run-side  tests of the run side, in an environment without torch"
-	@echo "make check          lint, types and import contracts alone"
+	@echo "make check          lint, types, import contracts, shape and words"
 	@echo "make words          forbidden words in code, docs and web page, each with a suggestion"
 	@echo "make shape          files, code lines, cycles, Any, forbidden words, documented names"
 	@echo "make docs           build the documentation into site/ (strict), with its notebook executed"
@@ -58,18 +58,15 @@ $(RELEASE)/ready: pyproject.toml constraints.txt
 	$(call environment,$(RELEASE),--group release)
 
 demo: $(DEMO)/ready
-	@$(DEMO)/$(BIN)/suraksha segment $(SAMPLES) --out demo --spacing 0.1 --json > /dev/null
-	@echo "masks, overlays, results.jsonl, results.csv: $(CURDIR)/demo"
-	@echo "page to open: $(CURDIR)/demo/report.html"
+	@$(DEMO)/$(BIN)/suraksha segment $(SAMPLES) --out demo --spacing 0.1 --verbose
+	@echo "open in a browser: $(CURDIR)/demo/report.html"
 
-# Turn the word list and the shape on here once the renaming is complete:
-# check: words shape
-check: $(TEST)/ready
+check: words shape $(TEST)/ready
 	$(TEST)/$(BIN)/ruff check .
 	$(TEST)/$(BIN)/ruff format --check .
 	$(TEST)/$(BIN)/mypy
 	$(TEST)/$(BIN)/lint-imports
-	$(TEST)/$(BIN)/pytest -q tests/contracts/test_house.py
+	$(TEST)/$(BIN)/pytest -q tests/contracts/test_architecture.py
 
 types: $(TEST)/ready
 	$(TEST)/$(BIN)/mypy
@@ -81,7 +78,7 @@ words:
 shape:
 	@$(FIND_PYTHON); "$$PY" tools/shape.py
 
-# two processes of one thread each: threads that wait for each other are far slower than that
+# two processes of one thread each: threads that wait for each other are much slower
 test: check
 	OMP_NUM_THREADS=1 $(TEST)/$(BIN)/pytest -q --numprocesses 2 --dist loadfile
 

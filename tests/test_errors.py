@@ -32,23 +32,23 @@ def drawn_tree():
     return parents
 
 
-def test_the_docstring_draws_the_tree_of_classes():
+def test_the_docstring_shows_the_class_tree():
     real = {name: kind.__bases__[0].__name__ for name, kind in CLASSES.items()}
     assert real.pop("SurakshaError") == "Exception"
     assert drawn_tree() == real
 
 
-def test_every_error_says_what_why_and_what_to_do():
-    error = SurakshaError("the door is shut", "nobody opened it", "Turn the handle")
+def test_every_error_has_three_parts():
+    error = SurakshaError("the file is locked", "another process uses it", "Wait for it")
     assert (error.what, error.why, error.fix) == error.args
-    assert str(error) == "the door is shut: nobody opened it. Turn the handle."
+    assert str(error) == "the file is locked: another process uses it. Wait for it."
 
 
 OWN_WORDS = {"UnknownNameError", "MissingExtraError", "UnreadableError", "UnsuitableError"}
 
 
 @pytest.mark.parametrize("name", sorted(set(CLASSES) - OWN_WORDS))
-def test_all_are_caught_as_one_kind(name):
+def test_all_errors_have_one_base_class(name):
     with pytest.raises(SurakshaError, match=r"^a: b\. c\.$"):
         raise CLASSES[name]("a", "b", "c")
 
@@ -63,26 +63,26 @@ def test_all_are_caught_as_one_kind(name):
         UnsuitableError("a", "b"),
     ],
 )
-def test_errors_cross_processes(error):
+def test_errors_are_pickled(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
 
 
-def test_a_near_name_is_proposed():
+def test_a_similar_name_is_suggested():
     message = str(UnknownNameError("model", "surakhsa", ["unet", "suraksha", "fcn"]))
     assert message.startswith("unknown model 'surakhsa': ")
     assert "Did you mean 'suraksha'?" in message
     assert message.endswith("Known: fcn, suraksha, unet.")
 
 
-def test_no_name_is_proposed_where_none_is_near():
+def test_nothing_is_suggested_without_a_similar_name():
     message = str(UnknownNameError("model", "zzz", iter(["unet"])))
     assert "Did you mean" not in message
     assert message.endswith("Known: unet.")
     assert str(UnknownNameError("model", "zzz", [])).endswith("Known: none.")
 
 
-def test_a_missing_extra_tells_the_command():
+def test_a_missing_extra_names_the_command():
     message = str(MissingExtraError("training", "train", "torch"))
     assert "'torch'" in message
     assert "pip install '.[train]'" in message

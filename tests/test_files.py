@@ -8,7 +8,7 @@ from suraksha.errors import BusyError
 from suraksha.files import beside, lock, sweep, write_bytes, write_text
 
 
-def test_a_file_is_replaced_whole(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "new" / "file.txt"
     write_text(path, "one\n")
     write_text(path, "zwei é\n")
@@ -16,7 +16,7 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
-def test_leftovers_of_one_name_are_swept_and_no_others(tmp_path):
+def test_partial_files_of_one_name_are_removed(tmp_path):
     path = tmp_path / "a[1].bin"
     (tmp_path / beside(path).name).write_bytes(b"half")
     (tmp_path / beside(path).name).mkdir()
@@ -27,7 +27,7 @@ def test_leftovers_of_one_name_are_swept_and_no_others(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == others
 
 
-def test_a_lock_is_held_by_one_and_let_go(tmp_path):
+def test_a_lock_is_exclusive_and_released(tmp_path):
     with lock(tmp_path / "thing"), pytest.raises(BusyError), lock(tmp_path / "thing"):
         pass
     with lock(tmp_path / "thing"):
@@ -35,7 +35,7 @@ def test_a_lock_is_held_by_one_and_let_go(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_is_waited_for(tmp_path):
+def test_a_lock_can_be_waited_for(tmp_path):
     held, free = threading.Event(), threading.Event()
 
     def hold():
@@ -55,7 +55,7 @@ def test_a_lock_is_waited_for(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.bin"
     write_bytes(path, b"old")
 

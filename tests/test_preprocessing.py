@@ -40,7 +40,7 @@ def test_sixteen_bit_keeps_the_upper_eight():
     assert to_uint8(values, 1).dtype == np.uint8
 
 
-def test_every_grey_survives_as_rgb_and_back():
+def test_grey_to_rgb_and_back_is_exact():
     ramp = np.arange(256, dtype=np.uint8)[None]
     rgb = to_uint8(ramp, 3)
     assert rgb.shape == (1, 256, 3)
@@ -60,7 +60,7 @@ def test_grey_is_luma_601(rgb):
 
 @quick
 @given(images, channels, shapes)
-def test_prepared_shape_type_and_untouched_input(pixels, count, shape):
+def test_prepare_gives_shape_and_type_and_keeps_its_input(pixels, count, shape):
     before = pixels.copy()
     preparation = Preparation(*shape, channels=count)
     small = resize_image(Image(pixels), preparation)
@@ -76,7 +76,7 @@ def test_prepared_shape_type_and_untouched_input(pixels, count, shape):
 
 @quick
 @given(images, channels)
-def test_identity_on_the_grid(pixels, count):
+def test_an_image_of_the_input_size_is_not_resampled(pixels, count):
     image = Image(pixels)
     same = resize_image(image, Preparation(*image.shape, channels=count))
     np.testing.assert_array_equal(same, to_uint8(pixels, count))
@@ -98,7 +98,7 @@ def test_shrinking_keeps_the_mean(height, width):
     assert small.mean() == pytest.approx(pixels.mean(), abs=6)
 
 
-def test_normalise_is_what_it_says():
+def test_normalise_applies_mean_and_std():
     pixels = np.array([[[0, 51, 255]]], np.uint8)
     got = normalise(pixels, Preparation(1, 3, mean=0.2, std=0.5))
     np.testing.assert_allclose(got, [[[[-0.4, 0.0, 1.6]]]], atol=1e-6)
@@ -109,7 +109,7 @@ def test_normalise_is_what_it_says():
 
 @quick
 @given(mean=st.floats(-1, 2), std=st.floats(0.01, 10))
-def test_normalise_loses_no_grey_level(mean, std):
+def test_normalise_keeps_every_grey_level(mean, std):
     ramp = np.arange(256, dtype=np.uint8)[None, None]
     got = normalise(ramp, Preparation(1, 256, mean=mean, std=std))
     back = np.rint((got[0, 0].astype(np.float64) * std + mean) * 255)
@@ -121,7 +121,7 @@ def test_normalise_loses_no_grey_level(mean, std):
 
 @quick
 @given(hnp.arrays(np.bool_, shapes))
-def test_a_mask_on_its_own_grid_is_unchanged(mask):
+def test_a_mask_of_the_same_size_is_unchanged(mask):
     np.testing.assert_array_equal(resize_mask(mask, mask.shape), mask)
     image = Image(np.zeros(mask.shape, np.uint8))
     restored = restore(mask.astype(np.float32), image)
@@ -146,20 +146,20 @@ def dice(one, two):
     place=st.tuples(st.floats(0.2, 0.8), st.floats(0.2, 0.8)),
     size=st.tuples(st.floats(0.1, 0.4), st.floats(0.1, 0.4)),
 )
-def test_a_mask_survives_the_way_there_and_back(shape, grid, place, size):
+def test_a_mask_is_restored_after_resizing(shape, grid, place, size):
     mask = ellipse(shape, np.multiply(place, shape), np.multiply(size, shape))
     before = mask.copy()
     there = resize_mask(mask, grid)
     back = restore(there.astype(np.float32), Image(np.zeros(shape, np.uint8))) >= 0.5
-    # The outline moves by about half a pixel of the coarser grid at the most; a semi-axis is at
-    # least 4.8 pixels of the network's grid long.
+    # The outline moves by about half a pixel of the coarser grid; a semi-axis is
+    # 4.8 pixels or more long on the network grid.
     assert dice(mask, back) >= 0.9
     np.testing.assert_array_equal(mask, before)
 
 
 @quick
 @given(shape=st.tuples(st.integers(60, 300), st.integers(60, 300)), size=st.floats(0.2, 0.4))
-def test_the_way_back_has_no_shift(shape, size):
+def test_restoring_does_not_shift(shape, size):
     mask = ellipse(shape, (shape[0] / 2, shape[1] / 2), (size * shape[0], size * shape[1]))
     back = restore(resize_mask(mask, (64, 64)).astype(np.float32), Image(np.zeros(shape, np.uint8)))
     back = back >= 0.5
@@ -172,7 +172,7 @@ def test_the_way_back_has_no_shift(shape, size):
 
 @quick
 @given(hnp.arrays(np.float32, shapes, elements=st.floats(0, 1, width=32)), shapes)
-def test_probabilities_stay_probabilities(probability, shape):
+def test_resized_probabilities_are_from_0_to_1(probability, shape):
     before = probability.copy()
     resized = resize_probability(probability, shape)
     assert resized.shape == shape
@@ -199,12 +199,12 @@ def test_constant_maps_stay_constant(value):
         {"std": -1.0}, {"std": float("nan")}, {"std": float("inf")}, {"mean": float("nan")},
     ],
 )  # fmt: skip
-def test_wrong_preparations_are_refused(wrong):
+def test_invalid_preparations_are_refused(wrong):
     with pytest.raises(ModelError, match="is not valid"):
         Preparation(**{"height": 8, "width": 8, **wrong})
 
 
-def test_preparation_is_frozen_and_knows_its_shape():
+def test_a_preparation_is_frozen_and_has_a_shape():
     preparation = Preparation(3, 4)
     assert preparation.shape == (3, 4)
     with pytest.raises(AttributeError):

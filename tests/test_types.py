@@ -71,7 +71,7 @@ def test_spacing_of_square_pixels(mm):
 
 @pytest.mark.parametrize("wrong", [0.0, -0.1, 0.99e-4, 10.1, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["row_mm", "col_mm"])
-def test_spacing_that_cannot_be(wrong, name):
+def test_invalid_spacings_are_refused(wrong, name):
     with pytest.raises(InputError, match=name) as caught:
         Spacing(**{"row_mm": 0.1, "col_mm": 0.1, name: wrong})
     assert str(wrong) in caught.value.what
@@ -84,7 +84,7 @@ def test_spacing_that_cannot_be(wrong, name):
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (3, 5, 3)])
-def test_images_of_every_kind(kind, shape):
+def test_images_of_all_types(kind, shape):
     pixels = np.ones(shape, kind)
     image = Image(pixels)
     assert image.shape == shape[:2]
@@ -125,7 +125,7 @@ def test_pixels_are_a_read_only_copy():
         image.pixels[0, 0] = 1
 
 
-def test_a_read_only_view_is_copied_since_its_base_may_change():
+def test_a_read_only_view_is_copied_because_its_base_can_change():
     base = np.zeros((3, 4), np.uint8)
     view = base[:]
     view.flags.writeable = False
@@ -142,7 +142,7 @@ def test_read_only_pixels_are_shared():
 # --- Lesion and Result ----------------------------------------------------------------------------
 
 
-def test_millimetres_are_none_where_unknown():
+def test_millimetres_are_none_without_a_spacing():
     values = dataclasses.asdict(lesion(np.zeros((1, 2))))
     named = [name for name in values if name.endswith(("_mm", "_mm2"))]
     assert len(named) == 5

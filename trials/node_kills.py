@@ -1,9 +1,9 @@
-"""Kill the DICOM node with -9 at ten moments of a 200-image send, and count what arrives.
+"""Kill the DICOM service with SIGKILL ten times while 200 images are sent, and count the results.
 
-A sender retries what was not answered, as a scanner does; the node is started again each time. At
-the end every image must have exactly one SR in a real Orthanc, and exactly one SEG where a lesion
-was found. Run by ``make trial`` as root, as it needs a network namespace and Debian's orthanc;
-writes docs/results/node-kills.json.
+The sender retries images without an answer, as a scanner does, and the service is restarted each
+time. At the end, a real Orthanc must have exactly one SR for each image, and exactly one SEG for
+each image with a lesion. Run by ``make trial`` as root: it needs a network namespace and Debian's
+orthanc. Writes docs/results/node-kills.json.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ REPORT = REPO / "docs" / "results" / "node-kills.json"
 
 
 class Sender(threading.Thread):
-    """Sends each image until it is answered with success."""
+    """Sends each image until C-STORE is answered with success."""
 
     def __init__(self, paths: list[Path], pause_s: float) -> None:
         super().__init__(daemon=True)
-        self.paths, self.pause_s, self.answered, self.tries = paths, pause_s, 0, 0
+        self.paths, self.pause_s, self.answered, self.attempts = paths, pause_s, 0, 0
 
     def run(self) -> None:
-        """Send all."""
+        """Send all images."""
         for path in self.paths:
             while not self.send(path):
                 time.sleep(0.2)
@@ -51,8 +51,8 @@ class Sender(threading.Thread):
             time.sleep(self.pause_s)
 
     def send(self, path: Path) -> bool:
-        """One try."""
-        self.tries += 1
+        """Send an image once; whether it was answered with success."""
+        self.attempts += 1
         entity = AE(ae_title="SCANNER")
         entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 10
         data = dcmread(path)
@@ -69,7 +69,7 @@ class Sender(threading.Thread):
 
 
 def sources(orthanc: servers.Orthanc, modality: str) -> Counter[str]:
-    """How many objects of a kind refer to each image."""
+    """The number of objects of a modality that refer to each image."""
     found: Counter[str] = Counter()
     for instance in orthanc.stored(modality):
         data = dcmread(BytesIO(orthanc.file(instance)), stop_before_pixels=True)
@@ -93,16 +93,16 @@ def _instances(series):  # noqa: ANN001, ANN202
 
 
 def main() -> int:
-    """Run the trial; 0 if every image has what it must have, once."""
+    """Run the trial; 0 if each image has exactly the expected results."""
     silence_loggers()
-    draw, kills, start = random.Random(0), [], time.monotonic()
+    rng, kills, start = random.Random(0), [], time.monotonic()
     with tempfile.TemporaryDirectory() as name, servers.private_network():
-        place = Path(name)
-        paths = make.us_files(place / "in", IMAGES, shape=SHAPE)
-        with servers.Orthanc(place / "orthanc") as orthanc:
+        folder = Path(name)
+        paths = make.us_files(folder / "in", IMAGES, shape=SHAPE)
+        with servers.Orthanc(folder / "orthanc") as orthanc:
             to = f"ORTHANC@127.0.0.1:{servers.DICOM}"
             node = servers.Listening(
-                *("listen", "--spool", place / "spool", "--to", to), log=place / "node.log"
+                "listen", "--spool", folder / "spool", "--to", to, log=folder / "node.log"
             )
             node.start()
             sender = Sender(paths, pause_s=0.1)
@@ -110,7 +110,7 @@ def main() -> int:
             for number in range(1, KILLS + 1):
                 wanted = number * IMAGES // (KILLS + 1)
                 servers.wait_for(lambda wanted=wanted: sender.answered >= wanted, 600, "images")
-                time.sleep(draw.uniform(0.0, 0.6))
+                time.sleep(rng.uniform(0.0, 0.6))
                 state = (node.status() or {}).get("queue", {})
                 node.kill()
                 stored = len(orthanc.stored("SR"))
@@ -126,13 +126,13 @@ def main() -> int:
                 for file in map(DicomFile, paths)
             }
             counted = {kind: sources(orthanc, kind) for kind in ("SR", "SEG")}
-        left = [p.name for p in (place / "spool" / "images").iterdir()]
+        left = [p.name for p in (folder / "spool" / "images").iterdir()]
     with_lesion = {uid for uid, found in lesion.items() if found}
     report = {
         "images": IMAGES,
         "with_lesion": len(with_lesion),
         "kills": kills,
-        "tries_of_the_sender": sender.tries,
+        "tries_of_the_sender": sender.attempts,
         "queue_at_the_end": done,
         "sr": len(counted["SR"]),
         "seg": len(counted["SEG"]),
@@ -150,7 +150,7 @@ def main() -> int:
 
 
 def finished(node: servers.Listening) -> dict[str, int] | None:
-    """The queue, once nothing of it is open."""
+    """The counts of the queue, once all jobs are confirmed or dead; else None."""
     queue = (node.status() or {}).get("queue")
     is_done = queue and queue["confirmed"] + queue["dead"] == IMAGES
     return queue if is_done else None

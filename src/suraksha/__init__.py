@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from suraksha.training.fit import train
     from suraksha.types import Image, Lesion, Result, Spacing
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # name -> module that defines it
 _LAZY = {

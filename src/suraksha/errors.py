@@ -18,7 +18,6 @@ SurakshaError
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 
 
 class SurakshaError(Exception):
@@ -62,6 +61,8 @@ class UnknownNameError(UsageError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches  # slow to import, and needed here only
+
         names = sorted(known)
         near = get_close_matches(name, names, n=1)
         hint = f"Did you mean '{near[0]}'? " if near else ""

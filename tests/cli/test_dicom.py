@@ -49,7 +49,7 @@ def test_the_queue_is_listed_and_replayed(tmp_path, capsys):
     ("words", "code", "message"),
     [
         (["listen", "--spool", "{}"], 2, "--to"),
-        (["listen", "--spool", "{}", "--to", "nobody"], 2, "TITLE@host:port"),
+        (["listen", "--spool", "{}", "--to", "peer-without-address"], 2, "TITLE@host:port"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--host", "0.0.0.0"], 2, "--allow-remote"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--to-tls"], 2, "--tls-ca"),
         (["listen", "--spool", "{}", "--to", "A@h:1", "--tls-cert", "c.pem"], 2, "--tls-key"),

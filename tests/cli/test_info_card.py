@@ -37,7 +37,6 @@ def test_info_of_one_bundle(mine, capsys):
 
 def test_a_missing_bundle(tmp_path, capsys):
     assert main(["info", str(tmp_path / "absent.busi"), "--card"]) == 1
-    assert "is not there" in capsys.readouterr().err
+    assert "was not found" in capsys.readouterr().err
     assert main(["info", DEFAULT_BUNDLE[:-1], "--card"]) == 2
     assert f"Did you mean '{DEFAULT_BUNDLE}'" in capsys.readouterr().err
-

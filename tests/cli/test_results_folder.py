@@ -85,9 +85,7 @@ def test_a_second_run_skips_what_is_up_to_date(images, tmp_path, capsys, network
     assert len(lines(out)) == 3
 
 
-def test_a_changed_image_option_or_missing_file_is_segmented_again(
-    images, tmp_path, network_runs
-):
+def test_a_changed_image_option_or_missing_file_is_segmented_again(images, tmp_path, network_runs):
     out = tmp_path / "out"
     segment(out, images)
     network_runs.clear()

@@ -58,7 +58,9 @@ def everything(out, capsys):
     return [*written, capsys.readouterr().out]
 
 
-def test_with_the_flag_it_is_shown_everywhere_under_its_heading(with_classes, image, tmp_path, capsys):
+def test_with_the_flag_it_is_shown_everywhere_under_its_heading(
+    with_classes, image, tmp_path, capsys
+):
     out = tmp_path / "out"
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
     lines, table, page, printed = everything(out, capsys)
@@ -85,7 +87,9 @@ def test_without_the_flag_nothing_of_it_is_shown(with_classes, image, tmp_path, 
             assert word not in text.lower()
 
 
-def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(with_classes, image, tmp_path, capsys):
+def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(
+    with_classes, image, tmp_path, capsys
+):
     out, other = tmp_path / "out", tmp_path / "other.png"
     other.write_bytes(image.read_bytes())
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 0
@@ -96,7 +100,9 @@ def test_a_page_of_a_later_call_without_the_flag_leaves_it_out(with_classes, ima
     assert not any("malignant" in text for text in shown)
 
 
-def test_a_bundle_without_a_classification_head_is_refused(image, tmp_path, capsys, without_classes):
+def test_a_bundle_without_a_classification_head_is_refused(
+    image, tmp_path, capsys, without_classes
+):
     out = tmp_path / "out"
     assert main(["segment", str(image), "--out", str(out), "--classes"]) == 2
     err = capsys.readouterr().err

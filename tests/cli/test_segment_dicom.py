@@ -111,8 +111,8 @@ def test_an_image_that_is_not_dicom_gets_a_mask_and_no_sr(make_dicom, tmp_path, 
     out = tmp_path / "out"
     assert main(["segment", str(tmp_path / "a.png"), "--out", str(out), "--formats", "sr"]) == 1
     (record,) = records(out)
-    assert "did not come from a DICOM file" in record["not_written"]["sr"]
-    assert "no sr file: no DICOM object" in capsys.readouterr().err
+    assert "not read from a DICOM file" in record["not_written"]["sr"]
+    assert "no sr file: cannot write a DICOM object" in capsys.readouterr().err
     assert {"a_mask.png", "a_overlay.png"} < {p.name for p in out.iterdir()}
     assert "sr" not in record
 

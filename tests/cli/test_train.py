@@ -7,10 +7,12 @@ import shutil
 
 import pytest
 import tomli_w
+from PIL import Image as PilImage
 
 from suraksha.cli.app import main
 from suraksha.cli.train import add_train, configured
-from suraksha.datasets.splits import load_split
+from suraksha.datasets.phantom import sample_phantom
+from suraksha.datasets.split_file import load_split
 from suraksha.inference.bundle import read_bundle
 from suraksha.runs.folder import open_run
 
@@ -27,7 +29,9 @@ def test_from_images_to_a_bundle(tmp_path, capsys, tiny_config):
     assert run_json(capsys, "data", "phantom", root, "--count", 12, "--json")["synthetic"]
     found = run_json(capsys, "data", "check", root, "--json")
     assert (found["images"], found["faults"]) == (12, [])
-    assert run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    assert (
+        run_json(capsys, "data", "pack", root, cache, "--input-size", 32, "--json")["images"] == 12
+    )
     split = run_json(capsys, "data", "split", cache, tmp_path / "s.json", "--split", 1, "--json")
     assert load_split(tmp_path / "s.json").sha256 == split["sha256"]
     recipe = tmp_path / "tiny.toml"
@@ -35,7 +39,7 @@ def test_from_images_to_a_bundle(tmp_path, capsys, tiny_config):
     train = ("train", recipe, "--out", runs, "--epochs", 2, "--protocol", "paper", "--split", 3)
     trained = run_json(capsys, *train, "--data", cache, "--quiet", "--json")
     run = open_run(trained["run"])
-    assert (run.config.data.number, run.config.optim.epochs, run.config.data.size) == (3, 2, 32)
+    assert (run.config.data.split, run.config.optim.epochs, run.config.data.size) == (3, 2, 32)
     table = run_json(capsys, "evaluate", run.folder, root, "--json")
     assert table["grid"] == "native"
     assert set(table["models"]) == {"suraksha", "all background", "mean mask"}
@@ -51,8 +55,8 @@ def test_from_images_to_a_bundle(tmp_path, capsys, tiny_config):
     assert main(["evaluate", str(bundle), str(root), "--out", str(tmp_path / "e")]) == 0
     printed = capsys.readouterr()
     assert len(printed.out.splitlines()) <= 6
-    assert printed.out.startswith("mine on 2 images of synthetic (test part)")
-    assert "Dice: mean " in printed.out
+    assert printed.out.startswith("Dice: mean ")
+    assert "scored 2 images of synthetic (test part)" in printed.err
 
 
 def test_training_from_a_root_packs_it_first(phantom_root, tmp_path, capsys, tiny_config):
@@ -92,7 +96,11 @@ def test_check_fails_on_a_data_set_with_faults_and_names_them(tmp_path, capsys):
         (["train", "stron"], 2, "Did you mean 'strong'"),
         (["train", "strong"], 1, "suraksha data pack"),
         (["train", "strong", "--input-size", "50"], 1, "Give 48"),
-        (["train", "strong", "--protocol", "community", "--input-size", "32"], 2, "needs its lists"),
+        (
+            ["train", "strong", "--protocol", "community", "--input-size", "32"],
+            2,
+            "needs its lists",
+        ),
     ],
 )
 def test_wrong_usage_of_train_is_refused(phantom_cache, tmp_path, capsys, words, code, message):
@@ -153,12 +161,11 @@ def test_train_ends_with_a_score_a_warning_and_the_next_command(
     words = ["train", str(recipe), "--data", str(phantom_cache), "--out", str(tmp_path / "runs")]
     assert main([*words, "--epochs", "1", "--quiet"]) == 0
     printed = capsys.readouterr()
-    assert "on 2 images of synthetic (test part), at 32 x 32 px" in printed.out
+    assert re.search(r"score on \d+ test images?, at 32 x 32 px", printed.out)
     assert "Dice: mean " in printed.out
     assert "next: suraksha evaluate" in printed.out
     # one epoch does not beat the mean mask
-    assert "is not better than" in printed.err
-    assert "mean mask" in printed.err
+    assert "is not better than the mean training mask" in printed.err
 
 
 def test_seed_is_the_random_seed_and_split_the_split(phantom_cache, tmp_path, tiny_config):
@@ -168,7 +175,24 @@ def test_seed_is_the_random_seed_and_split_the_split(phantom_cache, tmp_path, ti
     add_train(parser)
     words = [str(recipe), "--data", "d", "--protocol", "clean", "--split", "2", "--seed", "5"]
     config = configured(parser.parse_args(words))
-    assert (config.seed, config.data.protocol, config.data.number) == (5, "clean", 2)
+    assert (config.seed, config.data.protocol, config.data.split) == (5, "clean", 2)
+
+
+def test_data_init_describes_a_folder_that_data_check_accepts(tmp_path, capsys):
+    for number in range(3):
+        phantom = sample_phantom(4, number, shape=(60, 80))
+        for kind, pixels in (("images", phantom.image.pixels), ("masks", phantom.mask)):
+            (tmp_path / "own" / kind).mkdir(parents=True, exist_ok=True)
+            PilImage.fromarray(pixels).save(tmp_path / "own" / kind / f"{number}.png")
+    assert main(["data", "init", str(tmp_path / "own")]) == 0
+    out = capsys.readouterr().out
+    assert "masks: 3" in out
+    assert "next: suraksha data check" in out
+    assert main(["data", "init", str(tmp_path / "own")]) == 1
+    assert "suraksha.toml" in capsys.readouterr().err
+    found = run_json(capsys, "data", "init", tmp_path / "own", "--force", "--json")
+    assert sum(found["classes"].values()) == 3
+    assert main(["data", "check", str(tmp_path / "own")]) == 0
 
 
 def test_data_check_prints_a_table(phantom_root, capsys):

@@ -212,7 +212,7 @@ def test_import_directions():
 
 def test_every_package_has_tests():
     packages = {p.name for p in SOURCE.iterdir() if p.is_dir() and list(p.rglob("[!_]*.py"))}
-    tested = {p.name for p in (REPO / "tests").iterdir() if list(p.glob("test_*.py"))}
+    tested = {p.name for p in (REPO / "tests").iterdir() if list(p.rglob("test_*.py"))}
     assert packages - tested == set()
 
 

@@ -1,4 +1,4 @@
-"""The wheel holds what the run side needs and asks for nothing else."""
+"""The wheel contains the data files and depends on the run side only."""
 
 import re
 import subprocess
@@ -13,8 +13,8 @@ from suraksha.inference.bundle import BUNDLES
 from suraksha.runs.config import list_recipes
 
 REPO = Path(__file__).resolve().parents[2]
-RUN_SIDE = {"numpy", "scipy", "pillow", "onnxruntime", "tqdm"}
-# packages whose licence is the GPL or AGPL and that people reach for in this field
+RUN_SIDE = {"argcomplete", "msgspec", "numpy", "onnxruntime", "pillow", "scipy", "tqdm"}
+# popular packages of this field under the GPL or AGPL
 COPYLEFT = {
     "pyqt5",
     "pyqt6",
@@ -37,18 +37,22 @@ def wheel(tmp_path_factory):
         yield file
 
 
-def test_it_holds_the_data_files(wheel):
+def test_the_wheel_contains_the_data_files(wheel):
     names = set(wheel.namelist())
-    wanted = {"suraksha/py.typed", "suraksha/data/clean_folds.csv", "suraksha/dicom/ps315.csv"}
+    wanted = {
+        "suraksha/py.typed",
+        "suraksha/datasets/clean_folds.csv",
+        "suraksha/dicom/deidentify/ps315.csv",
+    }
     static = REPO / "src" / "suraksha" / "web" / "static"
     wanted |= {f"suraksha/web/static/{path.name}" for path in static.iterdir()}
     wanted |= {f"suraksha/bundles/{name}.busi" for name in BUNDLES}
-    wanted |= {f"suraksha/recipes/{name}.toml" for name in list_recipes()}
+    wanted |= {f"suraksha/runs/recipes/{name}.toml" for name in list_recipes()}
     assert wanted <= names
     assert not [name for name in names if name.startswith(("tests", "docs", "examples"))]
 
 
-def test_it_asks_for_the_run_side_alone(wheel):
+def test_only_the_run_side_is_required(wheel):
     (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
     lines = Parser().parsestr(wheel.read(name).decode()).get_all("Requires-Dist")
     plain = {re.split(r"[<>=!~ ;\[]", line)[0].lower() for line in lines if "extra ==" not in line}
@@ -57,7 +61,7 @@ def test_it_asks_for_the_run_side_alone(wheel):
     assert not every & COPYLEFT
 
 
-def test_every_dependency_is_explained_and_pinned():
+def test_every_dependency_is_documented_and_pinned():
     pages = (REPO / "docs" / "explanation" / "dependencies.md").read_text()
     pins = (REPO / "constraints.txt").read_text().lower().replace("_", "-")
     project = (REPO / "pyproject.toml").read_text()

@@ -48,12 +48,12 @@ def empty_tree(tmp_path) -> Tree:
 
 @pytest.fixture
 def tree(empty_tree) -> Tree:
-    """benign 1, 2 (twin of 1), 3 (colour, RGBA mask), 10 (two masks); malignant 1, 2 (= benign 1);
-    normal 1 and 2 (empty masks)."""
+    """benign 1, 2 (near-duplicate of 1), 3 (colour, RGBA mask), 10 (two masks);
+    malignant 1, 2 (= benign 1); normal 1 and 2 (empty masks)."""
     tree = empty_tree
     tree.case("benign", 1, seed=1)
-    twin = np.clip(tree.texture(1).astype(int) * 9 // 10 + 7, 0, 255).astype(np.uint8)
-    tree.save("benign/benign (2).png", twin)
+    duplicate = np.clip(tree.texture(1).astype(int) * 9 // 10 + 7, 0, 255).astype(np.uint8)
+    tree.save("benign/benign (2).png", duplicate)
     tree.save("benign/benign (2)_mask.png", tree.disc(radius=8))
     colour = np.stack([tree.texture(3)] * 3, axis=2)
     colour[:3, :3] = (255, 255, 0)

@@ -12,7 +12,7 @@ def kinds(report):
     return [(fault.kind, fault.image) for fault in report.faults]
 
 
-def test_a_sound_set(tree):
+def test_data_set_without_faults(tree):
     report = audit(tree.root)
     assert report.faults == ()
     assert report.images == 8
@@ -40,7 +40,7 @@ def test_lesion_fraction_by_hand(tree):
     assert report.lesion_fraction["all"].pooled == pytest.approx(pooled)
 
 
-def test_every_fault_by_name_not_the_first_only(tree):
+def test_every_fault_is_listed_by_name(tree):
     tree.save("benign/benign (1)_mask.png", tree.disc((61, 80)))
     (tree.root / "benign/benign (2)_mask.png").unlink()
     (tree.root / "benign/benign (3)_mask.png").write_bytes(b"no image")
@@ -113,7 +113,7 @@ def test_takes_cases_and_reports_progress(tree):
     assert seen == [case.name for case in cases]
 
 
-def test_dictionary_has_the_keys_that_others_rely_on(tree):
+def test_dictionary_keys(tree):
     record = json.loads(json.dumps(audit(tree.root).to_dict(), allow_nan=False))
     assert record["images"] == 8
     assert record["classes"]["benign"] == 4

@@ -38,7 +38,7 @@ def batch(count=6):
     return 0.1 + 0.7 * masks, masks
 
 
-def test_nothing_switched_on_is_no_augmentation():
+def test_empty_spec_changes_nothing():
     images, masks = batch()
     varied = Augmentation(AugmentSpec())(images, masks)
     assert torch.equal(varied.images, images)
@@ -68,7 +68,7 @@ def test_shapes_ranges_and_input_are_kept():
     assert not torch.equal(varied, images)
 
 
-def test_image_and_mask_move_together():
+def test_image_and_mask_get_the_same_geometry():
     """Where the mask says lesion the image is bright, whatever the geometry did."""
     torch.manual_seed(1)
     spec = AugmentSpec(flip=0.5, rotate_degrees=20, translate=0.1, scale=0.3, shear_degrees=8)
@@ -97,7 +97,7 @@ def test_a_flip_is_left_right():
     assert torch.equal(moved, masks.flip(3))
 
 
-def test_the_seed_decides():
+def test_same_seed_gives_the_same_batch():
     images, masks = batch()
     drawn = []
     for seed in (3, 3, 4):
@@ -120,6 +120,6 @@ def test_the_seed_decides():
         {"translate": -0.1},
     ],
 )
-def test_specs_that_make_no_sense_are_refused(fields):
+def test_invalid_specs_are_refused(fields):
     with pytest.raises(ModelError, match=r"\[augment\]"):
         AugmentSpec(**fields)

@@ -7,9 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from suraksha.datasets.audit import audit
-from suraksha.datasets.cache import CacheItem, open_cache, pack
+from suraksha.datasets.cache import open_cache, pack
 from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import image_sha256, mask_sha256
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.splits import clean_split
 from suraksha.errors import DataError
@@ -41,7 +42,7 @@ def test_holds_what_prepare_makes_of_each_case(tree, tmp_path, preparation):
         assert (item.height, item.width) == image.shape
 
 
-def test_opens_alone_after_it_was_moved(packed, tmp_path, tree):
+def test_cache_opens_after_it_was_moved(packed, tmp_path, tree):
     shutil.rmtree(tree.root)
     moved = tmp_path / "elsewhere"
     shutil.move(packed.folder, moved)
@@ -62,7 +63,7 @@ def test_groups_are_those_of_the_audit(packed, tree):
     assert all(item.consistent for item in packed.items)
 
 
-def test_groups_file_comes_first(tree, tmp_path):
+def test_groups_file_takes_precedence(tree, tmp_path):
     names = [case.name for case in find_cases(tree.root)]
     rows = "\n".join(f"{name},patient {n // 3}" for n, name in enumerate(names))
     (tree.root / "who.csv").write_text(f"image,group\n{rows}\n")
@@ -81,7 +82,7 @@ def test_select(packed):
         packed.select(["x", "benign (1)", "y"])
 
 
-def test_same_cache_is_kept_and_another_refused(packed, tree):
+def test_same_cache_is_kept_and_a_different_one_refused(packed, tree):
     before = (packed.folder / "index.json").stat()
     again = pack(tree.root, packed.folder, preparation=SMALL)
     assert again.sha256 == packed.sha256
@@ -119,7 +120,7 @@ class KilledError(Exception):
     pass
 
 
-def test_interrupted_pack_leaves_nothing_that_opens(tree, tmp_path):
+def test_interrupted_pack_leaves_no_cache(tree, tmp_path):
     place = tmp_path / "caches"
     refused = []
 
@@ -139,7 +140,7 @@ def test_interrupted_pack_leaves_nothing_that_opens(tree, tmp_path):
     assert list(place.iterdir()) == []
 
 
-def test_broken_set_is_not_packed(tree, tmp_path):
+def test_data_set_with_faults_is_not_packed(tree, tmp_path):
     (tree.root / "benign/benign (2)_mask.png").unlink()
     with pytest.raises(DataError, match=r"benign \(2\)"):
         pack(tree.root, tmp_path / "c", preparation=SMALL)
@@ -154,7 +155,7 @@ def test_broken_set_is_not_packed(tree, tmp_path):
     place=st.floats(0, 1, exclude_max=True),
     bit=st.integers(0, 7),
 )
-def test_every_altered_byte_is_seen(packed, name, place, bit):
+def test_every_altered_byte_is_detected(packed, name, place, bit):
     path = packed.folder / name
     sound = path.read_bytes()
     altered = bytearray(sound)
@@ -181,7 +182,7 @@ def test_missing_or_cut_files_are_refused(packed, name):
         open_cache(packed.folder)
 
 
-def test_item_has_the_fields_that_others_rely_on():
+def test_item_fields():
     assert [field.name for field in fields(CacheItem)] == [
         "name", "label", "normal", "group", "image_sha256", "mask_sha256",
         "height", "width", "consistent",

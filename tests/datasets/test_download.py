@@ -86,21 +86,21 @@ def leftovers(folder):
 
 
 def test_from_a_url(server, tmp_path, archive):
-    told = []
+    calls = []
     got = fetch(
         "busi",
         server.url,
         folder=tmp_path / "my sets",
         sha256=sha256(archive).upper(),
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
     assert got == tmp_path / "my sets" / "busi"
     assert len(find_cases(got)) == 8
     assert leftovers(got.parent) == ["busi"]
-    assert (len(archive), len(archive)) in told
+    assert (len(archive), len(archive)) in calls
 
 
-def test_from_a_local_zip_which_stays(tmp_path, archive):
+def test_local_zip_is_kept(tmp_path, archive):
     path = tmp_path / "my copy (1).zip"
     path.write_bytes(archive)
     got = fetch("busi", path, folder=tmp_path / "d", sha256=sha256(archive))
@@ -117,7 +117,7 @@ def test_cut_connections_are_resumed(server, tmp_path, archive):
     assert server.asked[:3] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
 
-def test_broken_off_download_goes_on_in_the_next_call(server, tmp_path, archive):
+def test_interrupted_download_continues_in_the_next_call(server, tmp_path, archive):
     server.cut, server.ranges = 1000, False
     with pytest.raises(DataError, match="after 1000 bytes"):
         fetch("busi", server.url, folder=tmp_path / "d")
@@ -134,7 +134,7 @@ def test_broken_off_download_goes_on_in_the_next_call(server, tmp_path, archive)
     assert leftovers(tmp_path / "d") == ["busi"]
 
 
-def test_server_that_ignores_range_starts_afresh(server, tmp_path, archive):
+def test_server_without_range_support_restarts_the_download(server, tmp_path, archive):
     server.cut, server.ranges = 1000, False
     with pytest.raises(DataError):
         fetch("busi", server.url, folder=tmp_path / "d")

@@ -1,5 +1,7 @@
 """`describe_folder` recognises common layouts, and what it writes can be trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image as PilImage
@@ -11,7 +13,10 @@ from suraksha.datasets.init import describe_folder
 from suraksha.datasets.layouts import find_cases, load_case
 from suraksha.datasets.splits import make_split
 from suraksha.errors import DataError
+from suraksha.evaluation.export import export
+from suraksha.inference.bundle import read_bundle
 from suraksha.preprocessing import Preparation
+from suraksha.training.fit import train
 
 from .conftest import Tree
 
@@ -110,6 +115,21 @@ def test_what_is_described_packs_and_splits(mine, tmp_path):
     assert cache.dataset == "clinic-7"
     split = make_split(cache.items, protocol="clean", number=0, dataset=cache.dataset)
     assert len(split.train) + len(split.test) == 12
+
+
+def test_what_is_described_trains_and_exports(mine, tiny_config, tmp_path):
+    fill(mine, "images/p{n}.png", "masks/p{n}.png", count=20, empty=(2, 5))
+    describe_folder(mine.root, name="clinic-7")
+    config = replace(
+        tiny_config,
+        data=replace(tiny_config.data, protocol="clean"),
+        optim=replace(tiny_config.optim, epochs=1),
+    )
+    run = train(config, mine.root, out=tmp_path / "runs", progress=False)
+    export(run, tmp_path / "mine.busi", data=mine.root)
+    card = read_bundle(tmp_path / "mine.busi").card
+    assert card.training["dataset"] == "clinic-7"
+    assert any("clinic-7" in limit for limit in card.limits)
 
 
 def test_nothing_is_overwritten_unless_asked(mine):

@@ -30,7 +30,7 @@ def test_finds_all_in_natural_order(tree):
     assert {len(case.mask_paths) for case in cases} == {1, 2}
 
 
-def test_parent_of_the_official_folder_does(tree):
+def test_parent_of_the_official_folder_is_accepted(tree):
     assert find_cases(tree.root.parent) == find_cases(tree.root) == find_cases(str(tree.root))
 
 
@@ -81,7 +81,7 @@ def test_missing_class_folder(tree):
 
 
 @pytest.mark.parametrize("kind", ["absent", "empty"])
-def test_no_data_set_there(tmp_path, kind):
+def test_folder_without_data_set_is_refused(tmp_path, kind):
     place = tmp_path / "x"
     if kind == "empty":
         place.mkdir()
@@ -170,7 +170,7 @@ def test_longest_stem_owns_a_mask(thyroid, tree):
     assert masks == {"case 1": ["case 1.png"], "case 11": ["case 11.png"], "h[1]": []}
 
 
-def test_groups_file_must_be_whole(thyroid):
+def test_groups_file_must_name_every_image(thyroid):
     (thyroid / "patients.csv").write_text("image,group\ncase 1,p\n")
     with pytest.raises(DataError, match=r"2 images have no group.*\n?.*case 11, h\[1\]"):
         find_cases(thyroid)
@@ -179,7 +179,7 @@ def test_groups_file_must_be_whole(thyroid):
         find_cases(thyroid)
 
 
-def test_description_wins_over_the_known_layout(tree):
+def test_description_takes_precedence_over_the_catalogue(tree):
     write_description(tree.root, 'name = "mine"\n[classes]\nbenign = "benign"\n')
     assert len(find_cases(tree.root)) == 4
 

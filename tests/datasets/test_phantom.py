@@ -49,7 +49,7 @@ def test_speckle_is_rayleigh():
         assert np.mean(seen <= edge) == pytest.approx(fraction, abs=0.02)
 
 
-def test_looks_raise_the_ratio_as_independent_patterns_do():
+def test_averaging_looks_raises_the_signal_to_noise_ratio():
     seen = envelope(make_phantom(PhantomSpec(layers=UNIFORM, seed=1, looks=4)))
     assert seen.mean() / seen.std() == pytest.approx(2 * 1.913, rel=0.04)
 
@@ -92,7 +92,7 @@ def test_a_lesion_is_darker_than_what_surrounds_it():
 @pytest.mark.parametrize(
     ("posterior", "change"), [("shadow", -12.0), ("enhancement", 12.0), ("none", 0.0)]
 )
-def test_behind_a_lesion(posterior, change):
+def test_brightness_behind_a_lesion(posterior, change):
     made = make_phantom(spec_of(dataclasses.replace(DISC, posterior=posterior), seed=5))
     seen = envelope(made)
     behind, beside = seen[240:340, 240:260], seen[240:340, 20:160]
@@ -122,7 +122,7 @@ def test_the_same_spec_gives_the_same_image():
     assert (one.image.pixels != other.image.pixels).mean() > 0.5
 
 
-def test_images_are_called_synthetic_and_are_read_only():
+def test_images_are_named_synthetic_and_are_read_only():
     made = make_phantom(spec_of(DISC, name="demo"))
     assert made.image.name == "synthetic-demo"
     assert made.image.spacing == Spacing(0.1, 0.1, "phantom")
@@ -130,7 +130,7 @@ def test_images_are_called_synthetic_and_are_read_only():
     assert not made.mask.flags.writeable
     for text in (phantom.__doc__, make_phantom.__doc__, sample_phantom.__doc__):
         assert "synthetic" in text.lower()
-        assert "nothing clinical may be concluded" in " ".join(text.lower().split())
+        assert "no clinical conclusion may be drawn" in " ".join(text.lower().split())
 
 
 # --- the truth ------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_the_truth_is_that_of_the_outline_as_a_polygon(lesion):
     rows, columns = phantom_spec._outline(lesion).T
     shoelace = abs(np.dot(rows, np.roll(columns, 1)) - np.dot(columns, np.roll(rows, 1))) / 2
     assert truth.area_mm2 == pytest.approx(shoelace, rel=1e-4)
-    # Greatest width over all directions is the greatest diameter.
+    # The maximum width over all directions is the maximum diameter.
     turns = np.linspace(0, np.pi, 720, endpoint=False)
     across = np.outer(rows, np.sin(turns)) + np.outer(columns, np.cos(turns))
     widths = np.ptp(across, axis=0)
@@ -191,7 +191,7 @@ def test_the_mask_agrees_with_the_outline_drawn_by_pillow():
     fine = np.asarray(canvas).reshape(400, scale, 500, scale).mean(axis=(1, 3))
     assert not ((fine > 0.75) & ~made.mask).any()
     assert not ((fine < 0.25) & made.mask).any()
-    # The angle turns clockwise on the screen: the right end of the long axis lies lower.
+    # The angle turns clockwise on the screen: the right end of the long axis is lower.
     rows, columns = np.nonzero(made.mask)
     assert rows[columns.argmax()] > rows[columns.argmin()] + 30
 
@@ -238,7 +238,7 @@ def test_sampled_lesions_always_fit(seed, benign, width):
     assert phantom_spec.lesion_masks(spec)[0].any()
 
 
-def test_wrong_specs_are_refused():
+def test_invalid_specs_are_refused():
     for wrong in (
         {"shape": (0, 10)}, {"looks": 0}, {"frequency_mhz": 0.0}, {"dynamic_range_db": 0.0},
         {"layers": ()},
@@ -251,7 +251,7 @@ def test_wrong_specs_are_refused():
     ):  # fmt: skip
         with pytest.raises(UsageError, match="cannot be drawn"):
             dataclasses.replace(DISC, **wrong)
-    with pytest.raises(UsageError, match="leaves the image"):
+    with pytest.raises(UsageError, match="extends outside the image"):
         make_phantom(spec_of(dataclasses.replace(DISC, centre_mm=(3.0, 20.0))))
     with pytest.raises(UsageError, match="overlap"):
         make_phantom(PhantomSpec(lesions=(DISC, DISC)))
@@ -262,7 +262,7 @@ def test_small_images_can_be_drawn(shape):
     assert make_phantom(PhantomSpec(shape=shape)).image.shape == shape
 
 
-def test_pixels_that_are_not_square():
+def test_anisotropic_pixels():
     made = make_phantom(spec_of(DISC, shape=(400, 250), spacing=Spacing(0.1, 0.2)))
     rows, columns = (np.ptp(index) + 1 for index in np.nonzero(made.mask))
     assert rows == pytest.approx(100, abs=1)

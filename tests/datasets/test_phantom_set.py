@@ -11,7 +11,7 @@ from suraksha.datasets.samples import read_samples
 from suraksha.errors import DataError, UsageError
 
 
-def test_it_passes_its_own_audit(phantom_root):
+def test_audit_finds_no_fault(phantom_root):
     found = audit(phantom_root)
     assert found.faults == ()
     assert (found.images, found.classes) == (18, {"benign": 9, "malignant": 6, "normal": 3})
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_what_cannot_be_is_refused(tmp_path):
+def test_invalid_arguments_are_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep me")
     with pytest.raises(DataError, match="is not empty"):
         write_phantoms(tmp_path, 6)

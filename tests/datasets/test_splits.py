@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from suraksha.datasets.cache import CacheItem
 from suraksha.datasets.folds import clean_table
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.split_file import Split, load_split
 from suraksha.datasets.splits import (
     PROTOCOLS,
@@ -131,8 +131,8 @@ def test_folds_of_single_images_are_even():
 
 
 def unevenness(folds, labels):
-    shares = [[np.mean(folds[labels == k] == f) for f in range(5)] for k in LABELS]
-    return float(np.var(shares, axis=1).sum())
+    fractions = [[np.mean(folds[labels == k] == f) for f in range(5)] for k in LABELS]
+    return float(np.var(fractions, axis=1).sum())
 
 
 def test_folds_are_as_even_as_those_of_scikit_learn():
@@ -190,13 +190,13 @@ def test_altered_busi_is_refused_with_names_and_count(dataset):
     items.append(item("extra (1)", "benign", "x"))
     with pytest.raises(DataError, match=r"4 faults") as error:
         clean_split(items, fold=0, dataset=dataset)
-    for told in (
+    for message in (
         "'benign (4)' has other pixels",
         "'benign (8)' has another mask",
         "'benign (21)' is missing",
         "'extra (1)' is not in BUSI",
     ):
-        assert told in str(error.value)
+        assert message in str(error.value)
 
 
 def test_names_like_those_of_busi_may_be_another_data_set():
@@ -208,7 +208,7 @@ def test_names_like_those_of_busi_may_be_another_data_set():
 
 @settings(deadline=None, max_examples=25)
 @given(items=data_sets(), fraction=st.floats(0.1, 0.6), seed=st.integers(0, 3))
-def test_hold_out_moves_whole_groups_and_never_too_much(items, fraction, seed):
+def test_hold_out_moves_whole_groups_within_the_fraction(items, fraction, seed):
     split = clean_split(items, fold=1)
     held = hold_out(split, items, fraction=fraction, seed=seed)
     by_name = {i.name: i for i in items}
@@ -351,7 +351,7 @@ def test_a_split_is_checked_where_it_is_made(train, test, images):
 def test_community_lists_of_the_project(busi_root):
     folder = busi_root.parent / "splits"
     if not folder.is_dir():
-        pytest.skip("the public lists do not lie beside BUSI")
+        pytest.skip("the public lists are not beside BUSI")
     for number in (1, 2, 3):
         split = make_split(busi_items(), protocol="community", number=number, lists=folder)
         assert (len(split.train), len(split.test)) == (452, 195)

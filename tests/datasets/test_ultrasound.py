@@ -25,7 +25,7 @@ def _seed():
         (ultrasound.draw_calipers, 1.0),
     ],
 )
-def test_something_changes_the_shape_stays_and_so_does_the_input(part, amount):
+def test_output_changes_and_shape_and_input_do_not(part, amount):
     images = flat()
     varied = part(images, amount)
     assert varied.shape == images.shape
@@ -68,7 +68,7 @@ def test_a_shadow_darkens_only_and_lies_below_its_start():
     assert torch.equal(ultrasound.shadow(flat(), 0.0), flat())
 
 
-def test_marks_brighten_few_pixels_and_can_be_taken_off_again():
+def test_marks_brighten_few_pixels_and_can_be_removed():
     images = flat(0.2, size=128)
     marked = ultrasound.draw_calipers(images, 1.0)
     assert (marked >= images).all()
@@ -81,7 +81,7 @@ def test_marks_brighten_few_pixels_and_can_be_taken_off_again():
     assert torch.equal(ultrasound.draw_calipers(images, 0.0), images)
 
 
-def test_taking_marks_off_leaves_wide_bright_parts():
+def test_removing_marks_keeps_wide_bright_regions():
     images = flat(0.1)
     images[..., 20:40, 20:40] = 0.9
     assert torch.equal(ultrasound.remove_calipers(images, 1.0), images)

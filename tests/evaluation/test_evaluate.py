@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from suraksha.datasets.cache import CacheItem
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.phantom import sample_phantom
 from suraksha.datasets.samples import Sample, check_hashes, read_samples
 from suraksha.errors import DataError
@@ -55,7 +55,7 @@ def samples():
 def segmenting(probability_of, rule=NO_RULE, threshold=0.5):
     """A predictor of known probability maps with the post-processing that is served."""
     card = PostProcessingSettings(threshold=threshold, postprocessing=rule)
-    return lambda image: apply_threshold(Prediction(probability_of(image)), image, card)
+    return lambda image: apply_threshold(Prediction(probability_of(image)), image, card=card)
 
 
 def part(found, model, name):
@@ -152,7 +152,7 @@ def test_images_of_another_data_set_are_refused(tiny_run, phantom_cache, tmp_pat
         )
     with pytest.raises(DataError):
         evaluate(tiny_run, tmp_path)
-    with pytest.raises(DataError, match="it holds no"):
+    with pytest.raises(DataError, match="it does not contain"):
         read_samples(phantom_cache, ["benign (1)"])
 
 
@@ -287,8 +287,8 @@ def test_a_rule_is_applied_and_its_cost_is_shown(samples):
 def test_lesion_sizes_are_separate_parts(samples):
     found = score(segmenting(ones), samples, name="all")
     for band in SIZE_BANDS:
-        shares = [s.truth.mean() for s in samples if not s.item.normal]
-        expected = sum(band.low <= 100 * fraction < band.high for fraction in shares)
+        fractions = [s.truth.mean() for s in samples if not s.item.normal]
+        expected = sum(band.low <= 100 * fraction < band.high for fraction in fractions)
         rows = [r.summary.images for r in found.rows if (r.model, r.part) == ("all", band.part)]
         assert rows == [expected] * bool(expected)
     mine = [row.part for row in found.rows if row.model == "all"]

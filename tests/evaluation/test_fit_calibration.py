@@ -32,7 +32,7 @@ def result(truth, marked, high=0.9, lesion=1.0):
     probability = np.where(marked, high, 0.05).astype(np.float32)
     classes = {"normal": 1 - lesion, "lesion": lesion}
     card = PostProcessingSettings(classes=("normal", "lesion"), normal_classes=("normal",))
-    segmentation = apply_threshold(Prediction(probability, classes, ("normal",)), IMAGE, card)
+    segmentation = apply_threshold(Prediction(probability, classes, ("normal",)), IMAGE, card=card)
     return calibration_result(segmentation, truth)
 
 

@@ -59,7 +59,8 @@ def test_eight_bits_are_gated_stated_and_run_everywhere(
     cost = card.quantisation
     assert 0 <= cost["dice_int8"] <= 1
     assert cost["images"] > 0
-    assert f"{cost['dice_int8']:.4f} after" in model_card(card)
+    scores = f"{cost['dice_float32']:.4f} and {cost['dice_int8']:.4f}"
+    assert scores in model_card(card)
     batch = np.random.default_rng(0).normal(size=(1, 1, 32, 32)).astype(np.float32)
     answers = [
         create_engine(name, bundle.model, threads=1).run(batch).mask

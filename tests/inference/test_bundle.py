@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from dataclasses import asdict, replace
 
@@ -54,7 +56,9 @@ def test_the_card_describes_the_run(tiny_bundle, tiny_run):
     card = read_bundle(tiny_bundle).card
     assert card.test_images.keys() == set(tiny_run.split.test)
     assert card.training["dataset"] == "synthetic"
-    assert card.limits == ("Trained on the data set 'synthetic', whose limits are not stated.",)
+    assert card.limits[-1] == (
+        "Trained on the data set 'synthetic', whose limitations are not stated."
+    )
     assert card.licence == "not stated"
     assert card.training["split_sha256"] == tiny_run.split.sha256
     assert len(card.parity) == 3
@@ -202,3 +206,9 @@ def test_the_sums_have_the_format_of_sha256sum(content):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         lines = archive.read(SUMS).decode().splitlines()
         assert lines == [f"{sha256_of(archive.read(n))}  {n}" for n in (MODEL, CARD)]
+
+
+def test_the_names_of_the_bundles_are_listed_without_numpy():
+    code = "import sys, suraksha as su; print(*su.list_bundles(), 'numpy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [*BUNDLES, "False"]

@@ -94,13 +94,13 @@ def test_the_lesion_probability_is_one_minus_the_normal_classes(a, b, normal):
     assert Prediction(np.zeros((2, 2), np.float32), None, normal).lesion_probability == 1
 
 
-@pytest.mark.parametrize(("least", "stays"), [(0.0, True), (0.49, True), (0.51, False)])
-def test_the_rule_empties_the_mask_of_an_image_predicted_normal(plain, least, stays):
+@pytest.mark.parametrize(("minimum", "stays"), [(0.0, True), (0.49, True), (0.51, False)])
+def test_the_rule_empties_the_mask_of_an_image_predicted_normal(plain, minimum, stays):
     segment = with_classes(plain, np.array([[0, 0, np.log(2)]], np.float32))
     card = replace(
         segment.card,
         normal_classes=("c",),
-        postprocessing=PostProcessing(min_image_probability=least),
+        postprocessing=PostProcessing(min_image_probability=minimum),
         threshold=0.5,
     )
     result = Segmenter(replace(plain, card=card), segment.engine)(IMAGE)

@@ -68,7 +68,7 @@ def members(card=b"{}", network=b"x"):
     return {MODEL: network, CARD: card, SUMS: sums}
 
 
-def with_lying_sizes(path):
+def with_false_sizes(path):
     """The model's size in the zip directory and its local header become 1000 bytes."""
     content = bytearray(path.read_bytes())
     info = next(one for one in zipfile.ZipFile(path).infolist() if one.filename == MODEL)
@@ -96,8 +96,8 @@ def a_bomb(kind, folder):
         return packed(path, {**plain, CARD: (b"\n", 900)}.items())
     if kind == "newlines in the sums":
         return packed(path, {**plain, SUMS: (b"\n", 900)}.items())
-    if kind == "a size that lies":
-        return with_lying_sizes(packed(path, {**plain, MODEL: (b"\0", 900)}.items()))
+    if kind == "a false size":
+        return with_false_sizes(packed(path, {**plain, MODEL: (b"\0", 900)}.items()))
     assert kind == "no zip"
     with path.open("wb") as file:
         file.truncate(900 * MIB)
@@ -114,7 +114,7 @@ def a_bomb(kind, folder):
         ("400 MiB of zeros in the model", "model.onnx inflates to more than 100 times"),
         ("newlines in the card", "card.json has more than 1 MiB"),
         ("newlines in the sums", "SHA256SUMS has more than 1 MiB"),
-        ("a size that lies", "not a valid bundle"),
+        ("a false size", "not a valid bundle"),
         ("no zip", "not a zip archive"),
     ],
 )
@@ -162,8 +162,8 @@ def test_other_compression_is_refused(tmp_path):
         (model(node("Loop")), "the operator Loop"),
         (model(node("If")), "the operator If"),
         (model(node("Scan")), "the operator Scan"),
-        (model(node("Relu", field(6, node("Relu")))), "a graph of its own"),
-        (model(node("Relu", field(11, node("Relu")))), "a graph of its own"),
+        (model(node("Relu", field(6, node("Relu")))), "a subgraph"),
+        (model(node("Relu", field(11, node("Relu")))), "a subgraph"),
         (model(node("Relu")) + field(25, b""), "local functions"),
         (model(field(5, field(14, 1))), "external data"),
         (model(field(5, field(13, field(1, b"location")))), "external data"),

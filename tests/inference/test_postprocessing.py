@@ -112,12 +112,12 @@ def test_a_weak_second_region_goes_and_a_corner_joins():
 @given(MAPS, RULES, st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None, max_examples=60)
 def test_min_image_probability_empties_the_mask_or_changes_nothing(
-    probability, rule, least, lesion
+    probability, rule, minimum, lesion
 ):
-    asked = PostProcessing(rule.min_peak, rule.min_area_fraction, least)
+    asked = PostProcessing(rule.min_peak, rule.min_area_fraction, minimum)
     mask = lesion_mask(probability, threshold=0.5, rule=asked, lesion_probability=lesion)
     expected = lesion_mask(probability, threshold=0.5, rule=rule)
-    np.testing.assert_array_equal(mask, expected & (lesion >= least))
+    np.testing.assert_array_equal(mask, expected & (lesion >= minimum))
 
 
 def test_thousands_of_small_regions_are_removed():
@@ -158,9 +158,9 @@ def test_a_rule_out_of_range_is_refused(numbers):
 @pytest.mark.parametrize("shape", [(4,), (0, 3), (1, 2, 2)])
 def test_an_array_that_is_not_a_map_is_refused(shape):
     probability = np.zeros(shape, np.float32)
-    with pytest.raises(InputError, match="no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         regions(probability, 0.5)
-    with pytest.raises(InputError, match="no mask"):
+    with pytest.raises(InputError, match="is not a mask"):
         lesion_mask(probability, threshold=0.5, rule=PostProcessing())
 
 
@@ -171,7 +171,7 @@ def test_the_temperature_divides_the_logits_before_the_map_is_resized():
     settings = PostProcessingSettings(
         threshold=0.4, confidence_calibration=ConfidenceCalibration(temperature=2.0)
     )
-    found = postprocess(logits, image, settings)
+    found = postprocess(logits, image, card=settings)
     scaled = (1 / (1 + np.exp(-logits.mask[0, 0].astype(np.float64) / 2))).astype(np.float32)
     np.testing.assert_allclose(found.prediction.probability, restore(scaled, image), atol=1e-6)
     np.testing.assert_array_equal(found.mask, found.prediction.probability >= 0.4)
@@ -186,7 +186,7 @@ def test_a_temperature_moves_the_contour_at_one_half_where_the_map_is_resized():
     for temperature in (1.0, 4.0):
         calibration = ConfidenceCalibration(temperature=temperature)
         settings = PostProcessingSettings(confidence_calibration=calibration)
-        widths.append(int(postprocess(logits, image, settings).mask[0].sum()))
+        widths.append(int(postprocess(logits, image, card=settings).mask[0].sum()))
     assert widths[1] != widths[0]
 
 
@@ -194,11 +194,11 @@ def test_an_empty_mask_has_the_lesion_probability_of_the_classification_head():
     logits = Logits(np.full((1, 1, 4, 4), -9, np.float32), np.log([[0.25, 0.75]]))
     image = Image(np.zeros((6, 6), np.uint8))
     settings = PostProcessingSettings(classes=("normal", "lesion"), normal_classes=("normal",))
-    found = postprocess(logits, image, settings)
+    found = postprocess(logits, image, card=settings)
     assert found.unmarked_probability == pytest.approx(0.75)
     assert found.prediction.lesion_probability == pytest.approx(0.75)
     with pytest.raises(BundleError, match="names 2 classes, the network predicts 0"):
-        postprocess(Logits(logits.mask), image, settings)
+        postprocess(Logits(logits.mask), image, card=settings)
 
 
 @pytest.mark.parametrize("patch", [None, 128, "auto"])
@@ -214,7 +214,7 @@ def test_the_served_mask_and_probability_are_those_of_postprocess_bit_for_bit(pa
         np.testing.assert_array_equal(served.probability, scored.prediction.probability)
         np.testing.assert_array_equal(served.probability, segment.predict(image).probability)
         if patch is None:
-            once = postprocess(engine.run(prepare(image, card.preparation)), image, card)
+            once = postprocess(engine.run(prepare(image, card.preparation)), image, card=card)
             np.testing.assert_array_equal(served.mask, once.mask)
             np.testing.assert_array_equal(served.probability, once.prediction.probability)
             settings = PostProcessingSettings(

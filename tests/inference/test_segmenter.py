@@ -113,7 +113,7 @@ def test_every_engine_segments_alike_with_the_bundle_that_ships(name):
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_threads_may_share_a_segmenter(name):
+def test_threads_can_use_one_segmenter(name):
     segment = load_segmenter(engine=name, threads=1)
     images = [sample_phantom(7, number, shape=(150, 200)).image for number in range(4)] * 3
     alone = [segment(image).probability for image in images]

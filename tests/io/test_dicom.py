@@ -63,7 +63,7 @@ def recode(path, syntax):
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda uid: uid.name)
 @pytest.mark.parametrize("rgb", [False, True], ids=["grey", "rgb"])
 @pytest.mark.parametrize("frames", [None, 3], ids=["single", "cine"])
-def test_every_way_of_coding_gives_the_pixels(make_dicom, tmp_path, syntax, rgb, frames):
+def test_every_encoding_gives_the_same_pixels(make_dicom, tmp_path, syntax, rgb, frames):
     path = tmp_path / "us.dcm"
     made = np.stack([make_dicom.image(n, rgb=rgb) for n in range(frames or 1)])
     plain = syntax in GDCM or syntax == JPEGLSLossless
@@ -92,7 +92,7 @@ def test_monochrome1_is_inverted(make_dicom, tmp_path):
 
 
 @pytest.mark.parametrize(("stored", "representation"), [(12, 0), (16, 0), (12, 1)])
-def test_more_than_eight_bits_are_spread_over_sixteen(make_dicom, tmp_path, stored, representation):
+def test_more_than_eight_bits_are_scaled_to_sixteen(make_dicom, tmp_path, stored, representation):
     path = tmp_path / "us.dcm"
     top = (1 << stored) - 1
     truth = np.linspace(0, top, 200 * 250).reshape(200, 250).astype(np.int64)
@@ -109,7 +109,7 @@ def test_more_than_eight_bits_are_spread_over_sixteen(make_dicom, tmp_path, stor
     assert np.abs(pixels / 65535 - truth / top).max() <= 0.5 / 65535
 
 
-def test_the_files_window_is_applied(make_dicom, tmp_path):
+def test_the_first_window_is_applied(make_dicom, tmp_path):
     path = tmp_path / "us.dcm"
     ramp = np.tile(np.arange(250, dtype=np.uint8), (200, 1))
     make_dicom.us_image(path, pixels=ramp, WindowCenter=[100, 50], WindowWidth=[101, 20])
@@ -146,7 +146,7 @@ def test_secondary_capture_with_pixel_spacing(make_dicom, tmp_path):
     assert read_image(path, spacing=0.3).spacing == Spacing.square(0.3)
 
 
-def test_a_cine_knows_its_frames(make_dicom, tmp_path):
+def test_frames_and_rate_of_a_clip(make_dicom, tmp_path):
     path = tmp_path / "clip.dcm"
     make_dicom.us_cine(path, frames=3)
     file = DicomFile(path)
@@ -167,7 +167,7 @@ def test_a_single_image_has_no_frame_number(make_dicom, tmp_path):
     assert origin.header.SOPInstanceUID == data.SOPInstanceUID
 
 
-def test_a_long_clip_is_not_held_in_memory(make_dicom, tmp_path):
+def test_a_long_clip_is_read_frame_by_frame(make_dicom, tmp_path):
     import tracemalloc
 
     path = tmp_path / "clip.dcm"

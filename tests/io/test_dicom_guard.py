@@ -194,12 +194,12 @@ HOSTILE = {
         replaced(PLAIN, b"1.2.840.10008.1.2.5\0"),
         "damaged",
     ),
-    "bits that lie": (change(BitsAllocated=16, BitsStored=16, HighBit=15), "truncated"),
+    "wrong number of bits": (change(BitsAllocated=16, BitsStored=16, HighBit=15), "truncated"),
     "1 bit a pixel": (change(BitsAllocated=1), "1 bits"),
     "64 bits a pixel": (change(BitsAllocated=64), "64 bits"),
     "4 samples": (change(SamplesPerPixel=4), "4 samples"),
-    "more bits stored than there are": (change(BitsStored=200, HighBit=199), "decoded"),
-    "a photometric interpretation of its own": (change(PhotometricInterpretation="HSV"), "decoded"),
+    "more bits stored than allocated": (change(BitsStored=200, HighBit=199), "decoded"),
+    "an unknown photometric interpretation": (change(PhotometricInterpretation="HSV"), "decoded"),
     "a palette without tables": (change(PhotometricInterpretation="PALETTE COLOR"), "decoded"),
     "a CT image": (change(SOPClassUID=CTImageStorage), "neither ultrasound"),
     "no SOP class": (change(SOPClassUID=""), "neither ultrasound"),
@@ -229,8 +229,8 @@ def test_hostile_files_are_refused(make_dicom, tmp_path, kind):
     assert "SYN-0001" not in str(refused.value)
 
 
-def test_all_of_them_in_little_memory(make_dicom, tmp_path):
-    """In a process of its own that is killed if it takes more than the limit."""
+def test_hostile_files_need_little_memory(make_dicom, tmp_path):
+    """In a separate process that is killed if it needs more memory than the limit."""
     for number, (write, _) in enumerate(HOSTILE.values()):
         write(tmp_path / f"{number:02d}.dcm", make_dicom)
     script = (
@@ -257,7 +257,7 @@ def test_all_of_them_in_little_memory(make_dicom, tmp_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
+def test_files_with_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
     path = tmp_path / "us.dcm"
     make_dicom.us_image(path, pixels=np.zeros((8, 10), np.uint8))
     content = bytearray(path.read_bytes())
@@ -272,13 +272,13 @@ def test_any_changed_bytes_are_read_or_refused(make_dicom, tmp_path, data):
 
 
 @pytest.mark.parametrize("header", [jpeg_header, j2k_header])
-def test_the_size_in_a_code_is_found(header):
+def test_the_size_in_a_code_stream_is_found(header):
     assert coded_size(header(123, 456) + bytes(64)) == (123, 456)
     assert coded_size(header(123, 456)[:9]) is None
     assert coded_size(b"") is None
 
 
-def test_threads_that_overlap_stay_quiet_and_leave_the_settings_as_they_were():
+def test_overlapping_threads_restore_the_settings():
     before = (list(warnings.filters), pydicom_settings.reading_validation_mode)
     first_in, first_out, second_in = threading.Event(), threading.Event(), threading.Event()
 

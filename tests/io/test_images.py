@@ -65,7 +65,7 @@ def refused(path, **options):
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff"])
 @pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
-def test_eight_bit_is_read_exactly(tmp_path, suffix, pixels):
+def test_eight_bits_are_read_exactly(tmp_path, suffix, pixels):
     image = read_image(save(tmp_path / f"case.v2.{suffix}", pixels))
     assert isinstance(image, Image)
     assert image.name == "case.v2"
@@ -82,7 +82,7 @@ def test_compressed_tiff_is_read_exactly(tmp_path, compression):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpeg_is_near_and_equal_to_pillow(tmp_path, mode):
+def test_jpeg_is_close_and_equal_to_pillow(tmp_path, mode):
     ramp = np.linspace(0, 255, 64 * 48).reshape(48, 64).astype(np.uint8)
     image = PilImage.fromarray(ramp).convert("RGB").convert(mode)
     file = save(tmp_path / "a.jpg", image, quality=95)
@@ -111,7 +111,7 @@ def test_big_endian_sixteen_bit_is_read_exactly(tmp_path):
     np.testing.assert_array_equal(image.pixels, DEEP)
 
 
-def test_long_integers_are_taken_as_sixteen_bit_where_they_fit(tmp_path):
+def test_32_bit_integers_are_read_as_16_bit_if_they_fit(tmp_path):
     file = save(tmp_path / "a.tiff", DEEP.astype(np.int32))
     np.testing.assert_array_equal(read_image(file).pixels, DEEP)
     for value in (-1, 65536):
@@ -120,7 +120,7 @@ def test_long_integers_are_taken_as_sixteen_bit_where_they_fit(tmp_path):
         assert "16 bit" in refused(save(tmp_path / "b.tiff", wrong))
 
 
-def test_twelve_bit_is_spread_over_sixteen(tmp_path):
+def test_twelve_bits_are_scaled_to_sixteen(tmp_path):
     values = np.array([[0, 4095], [0x123, 0x800]], dtype=np.uint16)
     packed = bytearray()
     for a, b in values:
@@ -279,13 +279,13 @@ TRUTH = GREY > 127
     ],
     ids=["1-bit", "grey", "16-bit", "rgb", "red", "rgba", "transparent"],
 )
-def test_masks_of_every_kind(tmp_path, stored):
+def test_masks_of_all_modes(tmp_path, stored):
     mask = read_mask(save(tmp_path / "a_mask.png", stored))
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, TRUTH)
 
 
-def test_mask_of_grey_and_alpha(tmp_path):
+def test_alpha_of_a_grey_mask_is_ignored(tmp_path):
     grey = PilImage.fromarray(TRUTH * np.uint8(255))
     la = PilImage.merge("LA", [grey, PilImage.fromarray(ALPHA)])
     np.testing.assert_array_equal(read_mask(save(tmp_path / "a.png", la)), TRUTH)

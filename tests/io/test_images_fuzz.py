@@ -48,6 +48,12 @@ def seeds():
         ("TIFF", PilImage.fromarray(RGB), {"compression": "tiff_lzw"}),
         ("TIFF", PilImage.fromarray(RGB), {"compression": "jpeg"}),
         ("TIFF", PilImage.fromarray(TRUTH), {"compression": "group4"}),
+        ("GIF", palette, {}),
+        ("GIF", palette, {"save_all": True, "append_images": [PilImage.fromarray(GREY)]}),
+        ("WEBP", PilImage.fromarray(rgba), {"lossless": True, "exif": exif}),
+        ("WEBP", PilImage.fromarray(RGB), {}),
+        ("JPEG2000", PilImage.fromarray(RGB), {}),
+        ("JPEG2000", PilImage.fromarray(DEEP), {"no_jp2": True}),
     ]
     for kind, image, options in wanted:
         stream = BytesIO()
@@ -65,7 +71,7 @@ SEEDS = seeds()
 
 
 def sealed(content):
-    """The same PNG with right checksums, so that the damage gets past them."""
+    """The same PNG with correct checksums, so that the damage is not detected by them."""
     out, at = bytearray(content[:8]), 8
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
@@ -99,7 +105,7 @@ def test_the_seeds_are_valid(tmp_path):
 
 
 def outcome(reader, file, **options):
-    """What the reader answers, or its refusal; any other exception fails the test."""
+    """The result of the reader, or its InputError; any other exception fails the test."""
     try:
         return reader(file, **options)
     except InputError as refusal:

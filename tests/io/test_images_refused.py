@@ -94,13 +94,13 @@ def test_permission(tmp_path, monkeypatch):
         (png(0, 1, 8, 0, b""), "damaged"),
     ],
 )
-def test_files_that_are_no_image(tmp_path, content, says):
+def test_files_that_are_not_images(tmp_path, content, says):
     file = tmp_path / "a.png"
     file.write_bytes(content)
     assert says in refused(file)
 
 
-def test_other_formats_are_named(tmp_path):
+def test_other_formats_are_refused(tmp_path):
     refused(save(tmp_path / "a.ppm", GREY))
     refused(save(tmp_path / "a.ico", PilImage.new("RGB", (16, 16))))
 
@@ -127,7 +127,7 @@ def test_wrong_checksum_of_the_pixels(tmp_path):
     assert "damaged" in refused(file)
 
 
-def test_text_that_explodes(tmp_path):
+def test_a_text_chunk_that_inflates_is_refused(tmp_path):
     text = chunk(b"zTXt", b"note\0\0" + zlib.compress(b"\0" * 8_000_000))
     file = tmp_path / "a.png"
     file.write_bytes(png(1, 1, 8, 0, b"\0\0", text))
@@ -206,7 +206,7 @@ def test_a_giant_second_page_is_refused(tmp_path, monkeypatch):
     assert "more than" in refused(file, frame=1)
 
 
-def test_memory_runs_out(tmp_path, monkeypatch):
+def test_out_of_memory_is_an_input_error(tmp_path, monkeypatch):
     def fail(_self):
         raise MemoryError
 
@@ -215,7 +215,7 @@ def test_memory_runs_out(tmp_path, monkeypatch):
     assert "memory" in refused(file)
 
 
-def test_pillow_is_left_as_it_was(tmp_path):
+def test_global_settings_of_pillow_are_unchanged(tmp_path):
     before = (PilImage.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters))
     refused(tmp_path / "none.png")
     read_image(save(tmp_path / "a.png", GREY))

@@ -63,7 +63,7 @@ def test_the_sign_of_a_delta_is_the_direction_of_an_axis():
         ({"PhysicalDeltaX": 0.002, "PhysicalDeltaY": 0.02}, "not plausible"),
     ],
 )
-def test_a_region_without_usable_millimetres_keeps_its_place(other, why):
+def test_a_region_without_usable_millimetres_is_kept(other, why):
     found = read_spacing(header(item(**other)), SHAPE)
     assert found.spacing is None
     assert why in found.unscaled
@@ -83,18 +83,18 @@ def test_a_region_without_usable_millimetres_keeps_its_place(other, why):
         ({"RegionLocationMinY0": None}, "not inside"),
     ],
 )
-def test_what_is_no_scan_is_no_region_and_gives_no_millimetres(other, why):
+def test_other_regions_are_ignored(other, why):
     found = read_spacing(header(item(**other), PixelSpacing=[0.1, 0.1]), SHAPE)
     assert (found.regions, found.spacing) == ((), None)
     assert why in found.unscaled
 
 
-def test_a_bound_that_tells_the_size_is_taken_for_the_last_index():
+def test_a_bound_equal_to_the_size_is_clipped():
     found = read_spacing(header(item(RegionLocationMaxX1=250, RegionLocationMaxY1=200)), SHAPE)
     assert found.regions[0].box == (10, 20, 200, 250)
 
 
-def test_a_region_a_little_beyond_the_edge_is_cut_to_the_image():
+def test_a_region_slightly_beyond_the_edge_is_clipped():
     shape = (600, 800)
     found = read_spacing(header(item(RegionLocationMaxX1=803, RegionLocationMaxY1=602)), shape)
     assert found.regions[0].box == (10, 20, 600, 800)
@@ -109,7 +109,7 @@ def test_if_one_of_two_scans_is_outside_the_whole_image_is_used():
     assert "not inside" in found.unscaled
 
 
-def test_two_scans_side_by_side_keep_their_own_pixels():
+def test_two_scans_side_by_side_have_separate_spacings():
     left = item(RegionLocationMinX0=0, RegionLocationMaxX1=100)
     right = item(RegionLocationMinX0=101, RegionLocationMaxX1=249, PhysicalDeltaX=0.02)
     found = read_spacing(header(left, right), SHAPE)
@@ -119,7 +119,7 @@ def test_two_scans_side_by_side_keep_their_own_pixels():
     assert "different sizes" in found.unscaled
 
 
-def test_a_box_of_colour_flow_in_the_scan_is_not_a_scan_of_its_own():
+def test_a_box_of_colour_flow_inside_a_scan_is_not_a_scan():
     colour = item(
         RegionDataType=2, RegionLocationMinX0=60, RegionLocationMaxX1=120,
         RegionLocationMinY0=50, RegionLocationMaxY1=90,
@@ -128,7 +128,7 @@ def test_a_box_of_colour_flow_in_the_scan_is_not_a_scan_of_its_own():
     assert [r.box for r in found.regions] == [(10, 20, 190, 220)]
 
 
-def test_the_users_spacing_comes_first_and_the_regions_stay():
+def test_the_spacing_of_the_user_overrides_the_file_and_keeps_the_regions():
     mine = Spacing.square(0.5)
     found = read_spacing(header(item(PhysicalDeltaX=math.nan)), SHAPE, given=mine)
     assert found.regions == (Region((10, 20, 190, 220), mine),)
@@ -136,7 +136,7 @@ def test_the_users_spacing_comes_first_and_the_regions_stay():
 
 
 @pytest.mark.parametrize("values", [[0.0, 0.1], [0.1, 30.0], [math.nan, 0.1], [0.1], "0.1"])
-def test_an_unusable_pixel_spacing_gives_none(values):
+def test_an_unusable_pixel_spacing_is_ignored(values):
     made = Dataset()
     with disable_value_validation():
         texts = values if isinstance(values, str) else [str(value) for value in values]
@@ -146,11 +146,11 @@ def test_an_unusable_pixel_spacing_gives_none(values):
     assert found.unscaled
 
 
-def test_without_anything_it_says_so():
+def test_without_calibration_the_reason_is_given():
     assert read_spacing(header(), SHAPE).unscaled == "the file does not contain the pixel size"
 
 
-def test_what_a_frame_tells_of_itself_comes_before_what_is_shared():
+def test_per_frame_groups_precede_shared_groups():
     frames = [header(item(PhysicalDeltaX=0.01 * n)) for n in (1, 2)]
     made = header(item(PhysicalDeltaX=0.05), PerFrameFunctionalGroupsSequence=frames)
     widths = [read_spacing(made, SHAPE, frame=n).spacing.col_mm for n in range(3)]
@@ -162,7 +162,7 @@ def test_what_a_frame_tells_of_itself_comes_before_what_is_shared():
     st.floats(allow_nan=True, allow_infinity=True),
     st.floats(allow_nan=True, allow_infinity=True),
 )
-def test_whatever_a_region_says_what_comes_out_can_be_true(bounds, delta_x, delta_y):
+def test_the_result_is_plausible_for_any_region(bounds, delta_x, delta_y):
     names = ("MinX0", "MinY0", "MaxX1", "MaxY1")
     values = {f"RegionLocation{n}": abs(b) for n, b in zip(names, bounds, strict=True)}
     found = read_spacing(

@@ -15,7 +15,7 @@ SHAPE = (48, 64)
 
 
 def image(level, shape=SHAPE):
-    """Grey, brighter to the right, of a level that tells frames apart."""
+    """Grey, brighter to the right, with a level that identifies the frame."""
     ramp = np.linspace(0, 40, shape[1])[None].repeat(shape[0], axis=0)
     return (ramp + level).astype(np.uint8)
 
@@ -33,7 +33,7 @@ def clip(tmp_path, request):
     return path
 
 
-def test_a_video_comes_back_frame_by_frame(clip):
+def test_a_video_is_read_frame_by_frame(clip):
     with FrameSource(clip, spacing=Spacing.square(0.2)) as source:
         assert (source.fps, source.live) == (10.0, False)
         frames = list(source)
@@ -45,7 +45,7 @@ def test_a_video_comes_back_frame_by_frame(clip):
     assert frames[2].image.name == "frame 2"
 
 
-def test_a_frame_is_shown_as_often_as_it_lasts_and_scaled_into_the_first(tmp_path):
+def test_frames_are_repeated_and_scaled_to_the_first(tmp_path):
     path = tmp_path / "clip.avi"
     with VideoWriter(path, 5.0) as writer:
         writer.write(np.full((40, 60, 3), 200, np.uint8), times=3)
@@ -59,7 +59,7 @@ def test_a_frame_is_shown_as_often_as_it_lasts_and_scaled_into_the_first(tmp_pat
     assert last[20, 5].max() < 20, "black at the sides"
 
 
-def test_colour_stays_and_grey_becomes_one_channel(tmp_path):
+def test_grey_frames_become_one_channel_and_colour_is_kept(tmp_path):
     path = tmp_path / "clip.avi"
     red = np.zeros((40, 60, 3), np.uint8)
     red[..., 0] = 250
@@ -72,7 +72,7 @@ def test_colour_stays_and_grey_becomes_one_channel(tmp_path):
     assert frame.image.pixels[20, 30, 2] < 60
 
 
-def test_a_folder_is_read_in_natural_order_and_goes_on_after_a_broken_file(tmp_path):
+def test_a_folder_is_read_in_natural_order_and_continues_after_a_damaged_file(tmp_path):
     for number in (1, 2, 10):
         PilImage.fromarray(image(number * 10)).save(tmp_path / f"f{number}.png")
     (tmp_path / "f3.png").write_bytes(b"\x89PNG, but no more")
@@ -86,7 +86,7 @@ def test_a_folder_is_read_in_natural_order_and_goes_on_after_a_broken_file(tmp_p
     assert frames[4].image.shape == (20, 30)
 
 
-def test_a_tiff_of_pages(tmp_path):
+def test_a_tiff_with_pages(tmp_path):
     pages = [PilImage.fromarray(image(level)) for level in (0, 50, 90)]
     pages[0].save(tmp_path / "pages.tiff", save_all=True, append_images=pages[1:])
     with FrameSource(tmp_path / "pages.tiff") as source:
@@ -94,7 +94,7 @@ def test_a_tiff_of_pages(tmp_path):
         assert levels(source) == [0, 50, 90], "a second time too"
 
 
-def test_a_video_that_breaks_off_gives_what_it_has(tmp_path):
+def test_a_truncated_video_gives_the_frames_that_it_has(tmp_path):
     path = tmp_path / "clip.avi"
     with VideoWriter(path, 10.0) as writer:
         for level in range(40):
@@ -109,7 +109,7 @@ def test_a_video_that_breaks_off_gives_what_it_has(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing.mp4", "empty", "text.mp4", "broken.tiff", "camera:91"])
-def test_what_is_no_source_is_refused(tmp_path, name):
+def test_other_sources_are_refused(tmp_path, name):
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "broken.tiff").write_bytes(b"II*\0nothing")
@@ -117,7 +117,7 @@ def test_what_is_no_source_is_refused(tmp_path, name):
         FrameSource(name if name.startswith("camera") else tmp_path / name)
 
 
-def test_other_endings_are_refused(tmp_path):
+def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"\.mp4 or \.avi"):
         VideoWriter(tmp_path / "clip.gif", 10.0)
 
@@ -131,7 +131,7 @@ def test_without_opencv_the_extra_is_named(monkeypatch, tmp_path):
         assert len(list(source)) == 1, "a folder needs none"
 
 
-def test_a_dicom_clip_goes_on_after_a_corrupt_frame(make_dicom, tmp_path):
+def test_a_dicom_clip_continues_after_a_corrupt_frame(make_dicom, tmp_path):
     from pydicom import dcmread
     from pydicom.encaps import encapsulate, generate_frames
     from pydicom.uid import JPEGBaseline8Bit

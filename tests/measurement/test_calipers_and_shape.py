@@ -51,13 +51,13 @@ def test_calipers_against_all_pairs_and_a_dense_angle_scan(seed, row, col):
 
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=60)
-def test_the_axes_cross_at_a_right_angle(seed):
+def test_the_axes_are_perpendicular(seed):
     answer = calipers(hull(midpoints(outer_corners(blob(seed)))[:-1]))
     p, q = np.array(answer.long_axis_ends)
     s, t = np.array(answer.short_axis_ends)
     assert np.hypot(*(t - s)) == pytest.approx(answer.short_axis)
     assert (q - p) @ (t - s) == pytest.approx(0, abs=1e-9)
-    # The crossing lies within both segments.
+    # The intersection is within both segments.
     fraction = ((s - p) @ (q - p)) / ((q - p) @ (q - p))
     assert -1e-9 <= fraction <= 1 + 1e-9
     normal = (t - s) / answer.short_axis
@@ -122,7 +122,7 @@ def test_circularity_is_clipped_and_falls_with_length():
     assert circularity(1, 4) == pytest.approx(math.pi / 4)
 
 
-def test_taller_than_wide_goes_by_the_plane():
+def test_taller_than_wide_uses_the_scaled_plane():
     assert taller_than_wide((0, 0, 5, 4))
     assert not taller_than_wide((0, 0, 4, 4))
     assert not taller_than_wide((0, 0, 5, 4), (0.1, 0.2))

@@ -48,7 +48,7 @@ def test_components_are_the_flood_filled_regions_and_partition_the_mask(mask):
 
 @given(MASKS, st.integers(1, 6))
 @settings(deadline=None, max_examples=40)
-def test_min_area_leaves_out_the_smaller_ones_and_nothing_else(mask, smallest):
+def test_min_area_drops_only_smaller_regions(mask, smallest):
     areas = [c.area_px for c in components(mask)]
     kept = [c.area_px for c in components(mask, min_area_px=smallest)]
     assert kept == [a for a in areas if a >= smallest]
@@ -62,7 +62,7 @@ def test_equal_regions_keep_reading_order():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16])
 @pytest.mark.parametrize("top", [1, 255])
-def test_integer_masks_are_taken(dtype, top):
+def test_integer_masks_are_accepted(dtype, top):
     truth = np.eye(4, dtype=bool)
     assert np.array_equal(as_mask(truth.astype(dtype) * top), truth)
     assert not as_mask(np.zeros((2, 2), dtype)).any()
@@ -80,7 +80,7 @@ def test_integer_masks_are_taken(dtype, top):
         (np.array([[0, -1, 1]]), "mask == 2"),
     ],
 )
-def test_what_is_no_mask_is_refused_and_told_what_to_do(bad, said):
+def test_other_arrays_are_refused_with_a_fix(bad, said):
     with pytest.raises(InputError, match=said):
         components(bad)
 

@@ -13,7 +13,7 @@ from suraksha.measurement.contour import midpoints, outer_corners, perimeter
 
 
 def ellipse(a, b, angle, centre, shape, scale=(1.0, 1.0)):
-    """Pixels whose centre lies in the ellipse; angle from the columns' axis, all in the plane."""
+    """Pixels whose centre is inside an ellipse, in scaled coordinates."""
     rows, cols = np.mgrid[0 : shape[0], 0 : shape[1]] + 0.5
     y, x = (rows - centre[0]) * scale[0], (cols - centre[1]) * scale[1]
     u = x * math.cos(angle) + y * math.sin(angle)
@@ -35,20 +35,20 @@ def corners_of(mask):
     return outer_corners(component.pixels) + component.bbox[:2]
 
 
-def test_one_pixel_is_a_diamond_of_crack_middles():
+def test_the_contour_of_one_pixel_is_a_diamond():
     corners = outer_corners(np.ones((1, 1), bool))
     assert corners.tolist() == [[0, 0], [0, 1], [1, 1], [1, 0]]
     assert midpoints(corners).tolist() == [[0, 0.5], [0.5, 1], [1, 0.5], [0.5, 0], [0, 0.5]]
     assert perimeter(corners) == pytest.approx(4)
 
 
-def test_corner_touching_pixels_are_followed_as_one():
+def test_pixels_that_meet_at_a_corner_have_one_contour():
     corners = outer_corners(np.eye(3, dtype=bool))
     assert len(corners) == 12
     assert len({tuple(m) for m in midpoints(corners)[:-1].tolist()}) == 12
 
 
-def test_a_hole_is_not_followed():
+def test_holes_are_ignored():
     full = np.ones((7, 7), bool)
     ring = full.copy()
     ring[2:5, 2:5] = False
@@ -57,7 +57,7 @@ def test_a_hole_is_not_followed():
 
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=60)
-def test_the_contour_takes_each_crack_of_the_outer_border_once(seed):
+def test_the_contour_visits_each_outer_pixel_edge_once(seed):
     rng = np.random.default_rng(seed)
     mask = rng.random((9, 11)) < 0.6
     if not mask.any():
@@ -67,7 +67,7 @@ def test_the_contour_takes_each_crack_of_the_outer_border_once(seed):
     steps = np.roll(corners, -1, axis=0) - corners
     assert np.all(np.abs(steps).sum(axis=1) == 1)
     assert len({tuple(m) for m in midpoints(corners)[:-1].tolist()}) == len(corners)
-    # Right of each crack lies the region, left of it what is outside.
+    # The region is to the right of each pixel edge, the background to the left.
     padded = np.pad(region, 1)
     middle = corners + steps / 2 + 1
     normal = np.stack([steps[:, 1], -steps[:, 0]], axis=1) / 2
@@ -109,11 +109,11 @@ def test_perimeter_of_discs_and_ellipses_at_every_angle(a, b, scale):
     assert abs(np.mean(errors)) < 0.01
 
 
-def test_perimeter_scales_with_the_plane():
+def test_the_perimeter_scales_with_the_spacing():
     corners = corners_of(ellipse(20, 12, 0.4, (25, 25), (50, 50)))
     assert perimeter(corners, (3.0, 3.0)) == pytest.approx(3 * perimeter(corners))
 
 
-def test_a_long_straight_bar_has_nearly_its_two_sides():
+def test_the_perimeter_of_a_long_bar_is_about_twice_its_length():
     corners = outer_corners(np.ones((20, 200), bool))
     assert perimeter(corners) == pytest.approx(440, rel=0.02)

@@ -27,7 +27,7 @@ def ellipse(a, b, angle, centre, shape, scale=(1.0, 1.0)):
 
 
 def figures(mask):
-    """The figures of all lesions, in an order that does not depend on where they lie."""
+    """The figures of all lesions, in an order that does not depend on their position."""
     return sorted(tuple(round(getattr(x, f), 8) for f in FIGURES) for x in measure(mask))
 
 
@@ -68,7 +68,7 @@ def test_pixels_that_are_not_square(scale, angle):
     assert lesion.taller_than_wide == (abs(math.sin(angle)) > math.sqrt(0.5))
 
 
-def test_the_long_axis_in_mm_may_join_other_points():
+def test_the_long_axis_in_mm_can_have_other_end_points():
     cross = np.zeros((21, 31), bool)
     cross[10], cross[:, 15] = True, True
     (lesion,) = measure(cross, Spacing(0.2, 0.1))
@@ -111,7 +111,7 @@ def test_the_full_image():
     assert lesion.solidity == 1
 
 
-def test_a_hole_counts_in_area_and_solidity_alone():
+def test_a_hole_changes_only_area_and_solidity():
     disc = ellipse(20, 20, 0, (25, 25), (50, 50))
     ring = disc & ~ellipse(10, 10, 0, (25, 25), (50, 50))
     (full,), (holed,) = measure(disc), measure(ring)
@@ -121,7 +121,7 @@ def test_a_hole_counts_in_area_and_solidity_alone():
     assert holed.circularity == pytest.approx(0.75, abs=0.02)
 
 
-def test_a_lesion_within_the_hole_of_another_is_its_own():
+def test_a_lesion_inside_the_hole_of_another_is_separate():
     target = ellipse(20, 20, 0, (25, 25), (50, 50)) & ~ellipse(12, 12, 0, (25, 25), (50, 50))
     target |= ellipse(4, 4, 0, (25, 25), (50, 50))
     outer, inner = measure(target)
@@ -149,7 +149,7 @@ def test_lesions_partition_the_mask(mask):
 
 @given(MASKS)
 @settings(deadline=None, max_examples=60)
-def test_turning_and_flipping_change_no_figure(mask):
+def test_rotating_and_flipping_do_not_change_the_values(mask):
     expected = figures(mask)
     for other in (np.rot90(mask), mask[::-1], mask[:, ::-1], mask.T):
         found = figures(other)
@@ -159,7 +159,7 @@ def test_turning_and_flipping_change_no_figure(mask):
 
 @given(MASKS, st.integers(0, 5), st.integers(0, 5))
 @settings(deadline=None, max_examples=40)
-def test_moving_moves_coordinates_alone(mask, down, right):
+def test_moving_changes_only_coordinates(mask, down, right):
     move = np.array([down, right])
     moved = measure(np.pad(mask, ((down, 1), (right, 2))))
     for a, b in zip(measure(mask), moved, strict=True):
@@ -173,7 +173,7 @@ def test_moving_moves_coordinates_alone(mask, down, right):
 
 @given(MASKS, st.floats(0.01, 0.5), st.floats(0.01, 0.5), st.floats(0.1, 10))
 @settings(deadline=None, max_examples=40)
-def test_figures_in_mm_scale_with_the_spacing(mask, row, col, factor):
+def test_values_in_mm_scale_with_the_spacing(mask, row, col, factor):
     small = measure(mask, Spacing(row, col))
     large = measure(mask, Spacing(row * factor, col * factor))
     for a, b in zip(small, large, strict=True):
@@ -183,14 +183,14 @@ def test_figures_in_mm_scale_with_the_spacing(mask, row, col, factor):
         assert b.circularity == pytest.approx(a.circularity)
 
 
-def test_square_pixels_measure_as_pixels_do():
+def test_square_pixels_scale_the_pixel_values():
     (lesion,) = measure(ellipse(20, 11, 0.7, (25, 25), (50, 50)), Spacing.square(0.1))
     for name in ("long_axis", "short_axis", "perimeter", "depth"):
         in_px = getattr(lesion, f"{name}_px")
         assert getattr(lesion, f"{name}_mm") == pytest.approx(in_px / 10)
 
 
-def test_confidence_is_the_mean_over_the_lesion_alone():
+def test_confidence_is_the_mean_over_the_lesion():
     mask = np.zeros((4, 6), bool)
     mask[0, :2] = mask[3, 3:] = True
     probability = np.linspace(0, 1, 24, dtype=np.float32).reshape(4, 6)
@@ -208,12 +208,12 @@ def test_confidence_is_the_mean_over_the_lesion_alone():
         (np.full((3, 3), np.nan), "sigmoid"),
     ],
 )
-def test_unfit_probabilities_are_refused(bad, said):
+def test_invalid_probabilities_are_refused(bad, said):
     with pytest.raises(InputError, match=said):
         measure(np.ones((3, 3), bool), probability=bad)
 
 
-def test_empty_masks_small_specks_and_refusals():
+def test_empty_masks_small_regions_and_refusals():
     speck = np.zeros((4, 4), np.uint8)
     assert measure(speck) == ()
     speck[0, 0] = 255

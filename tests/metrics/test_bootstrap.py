@@ -24,7 +24,7 @@ def draw_by_hand(groups, values, *, seed, resamples):
 
 @given(LISTS, st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_means_medians_and_totals_are_those_of_the_drawn_images(rows, seed):
+def test_means_medians_and_totals_of_the_drawn_images(rows, seed):
     values = np.array([v for v, _ in rows])
     groups = [f"g{g}" for _, g in rows]
     draw = Resampler.of(groups, seed=seed, resamples=20)
@@ -37,7 +37,7 @@ def test_means_medians_and_totals_are_those_of_the_drawn_images(rows, seed):
 
 @given(LISTS, st.integers(0, 99))
 @settings(deadline=None, max_examples=40)
-def test_what_is_nan_is_as_if_not_there(rows, seed):
+def test_nan_is_ignored(rows, seed):
     values = np.array([v for v, _ in rows])
     groups = [f"g{g}" for _, g in rows]
     draw = Resampler.of([*groups, *groups], seed=seed, resamples=20)
@@ -49,7 +49,7 @@ def test_what_is_nan_is_as_if_not_there(rows, seed):
 
 @given(LISTS, st.integers(0, 99))
 @settings(deadline=None, max_examples=60)
-def test_the_interval_holds_the_mean(rows, seed):
+def test_the_interval_contains_the_mean(rows, seed):
     values = np.array([v for v, _ in rows])
     means = Resampler.of([str(g) for _, g in rows], seed=seed, resamples=400).means(values)
     found = estimate(means[0], means[1:])
@@ -57,7 +57,7 @@ def test_the_interval_holds_the_mean(rows, seed):
     assert found.low - 1e-12 <= found.value <= found.high + 1e-12
 
 
-def test_groups_of_one_are_the_ordinary_bootstrap():
+def test_groups_of_one_give_the_ordinary_bootstrap():
     values = np.random.default_rng(3).beta(5, 2, 200)
     means = Resampler.of([f"{i:03}" for i in range(200)], seed=0, resamples=4000).means(values)
     found = estimate(means[0], means[1:])
@@ -78,7 +78,7 @@ def test_copies_in_one_group_do_not_narrow_the_interval():
     assert np.std(apart.means(np.tile(values, 3))) < 0.7 * np.std(once)
 
 
-def test_the_order_of_the_images_changes_nothing():
+def test_the_order_of_the_images_does_not_matter():
     values = np.random.default_rng(5).random(30)
     groups = np.array([str(i // 3) for i in range(30)])
     order = np.random.default_rng(6).permutation(30)
@@ -88,7 +88,7 @@ def test_the_order_of_the_images_changes_nothing():
     assert one.medians(values) == pytest.approx(other.medians(values[order]))
 
 
-def test_without_values_all_is_nan():
+def test_without_values_everything_is_nan():
     draw = Resampler.of(["a", "b"], seed=0, resamples=10)
     nothing = np.full(2, np.nan)
     assert np.isnan(draw.means(nothing)).all()
@@ -98,6 +98,6 @@ def test_without_values_all_is_nan():
 
 
 @pytest.mark.parametrize(("groups", "resamples"), [([], 10), (["a"], 0)])
-def test_nothing_to_draw_is_refused(groups, resamples):
+def test_an_empty_bootstrap_is_refused(groups, resamples):
     with pytest.raises(UsageError, match="resamples=1000"):
         Resampler.of(groups, seed=0, resamples=resamples)

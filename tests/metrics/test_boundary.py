@@ -73,7 +73,7 @@ def test_nsd_counted_by_hand():
 
 @given(PAIRS)
 @settings(deadline=None, max_examples=60)
-def test_symmetry_bounds_and_equality(pair):
+def test_symmetry_range_and_equality(pair):
     assert hd95(*pair) == pytest.approx(hd95(*pair[::-1]), nan_ok=True)
     assert nsd(*pair) == pytest.approx(nsd(*pair[::-1]), nan_ok=True)
     if pair[0].any() or pair[1].any():
@@ -86,7 +86,7 @@ def test_symmetry_bounds_and_equality(pair):
 
 @given(PAIRS, st.integers(0, 4), st.floats(0.01, 1))
 @settings(deadline=None, max_examples=40)
-def test_moving_changes_nothing_and_spacing_scales(pair, margin, mm):
+def test_translation_invariance_and_scaling(pair, margin, mm):
     if not (pair[0].any() and pair[1].any()):
         return
     moved = [np.pad(m, ((margin, 1), (2, margin))) for m in pair]
@@ -107,13 +107,13 @@ def test_the_empty_rule():
 
 
 @pytest.mark.parametrize("tolerance", [-1.0, math.nan, math.inf])
-def test_unfit_tolerances_are_refused(tolerance):
+def test_invalid_tolerances_are_refused(tolerance):
     full = np.ones((3, 3), bool)
     with pytest.raises(UsageError, match="tolerance"):
         nsd(full, full, tolerance=tolerance)
 
 
-def test_unfit_masks_are_refused():
+def test_invalid_masks_are_refused():
     with pytest.raises(InputError):
         hd95(np.ones((3, 3)), np.ones((3, 3), bool))
     with pytest.raises(InputError):

@@ -18,14 +18,14 @@ MASKS = hnp.arrays(np.bool_, (7, 9))
 
 
 def drawn(seed, shape=(40, 50)):
-    """A map that is calibrated but for its upper half, where it tells too much."""
+    """A map that is calibrated except for its upper half, where it is overconfident."""
     rng = np.random.default_rng(seed)
     probability = rng.uniform(0, 1, shape).astype(np.float32)
     truth = rng.uniform(0, 1, shape) < np.where(probability > 0.5, probability - 0.2, probability)
     return probability, truth
 
 
-def test_it_is_scikit_learns_curve():
+def test_reliability_equals_scikit_learn():
     probability, truth = drawn(0)
     observed, mean = calibration_curve(truth.ravel(), probability.ravel(), n_bins=BINS)
     found = reliability(probability, truth).to_dict()
@@ -54,7 +54,7 @@ def test_brute_force_pixel_by_pixel(probability, truth):
     assert reliability(probability, truth).calibration_error == pytest.approx(error, abs=1e-12)
 
 
-def test_images_add_up_to_one_large_image():
+def test_images_sum_to_one_large_image():
     images = [drawn(seed) for seed in range(3)]
     total = Reliability()
     for probability, truth in images:
@@ -67,13 +67,13 @@ def test_images_add_up_to_one_large_image():
     assert whole["pixels"] == 3 * 40 * 50
 
 
-def test_answers_by_hand():
+def test_values_by_hand():
     truth = np.array([[True, False, False, False]])
     sure = reliability(truth.astype(np.float32), truth)
     assert (sure.calibration_error, sure.brier) == (0, 0)
     assert (sure.pixels[0], sure.pixels[-1], sure.pixels.sum()) == (3, 1, 4)
     half = reliability(np.full((1, 4), 0.5, np.float32), truth)
-    assert half.pixels[5] == 4, "0.5 is lesion at the threshold 0.5, so it lies above the edge"
+    assert half.pixels[5] == 4, "0.5 is lesion at the threshold 0.5, so it is above the edge"
     assert (half.calibration_error, half.brier) == (0.25, 0.25)
     base = reliability(np.full((1, 4), 0.25), truth)
     assert (base.calibration_error, base.brier) == (0, 0.25 * 0.75)
@@ -81,7 +81,7 @@ def test_answers_by_hand():
     assert (wrong.calibration_error, wrong.brier) == (1, 1)
 
 
-def test_without_pixels_there_is_no_figure():
+def test_without_pixels_the_values_are_nan():
     found = Reliability().to_dict()
     assert (found["pixels"], found["brier"], found["expected_calibration_error"]) == (0, None, None)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -96,7 +96,7 @@ def test_a_map_is_not_changed():
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
-def test_what_is_no_probability_is_refused(value):
+def test_values_outside_0_to_1_are_refused(value):
     with pytest.raises(InputError, match=r"outside 0\.\.1"):
         reliability(np.array([[0.5, value]]), np.zeros((1, 2), bool))
 

@@ -91,7 +91,7 @@ def test_boundary_scores_equal_monai(scale):
         assert nsd(*pair, tolerance=tolerance, spacing=spacing) == pytest.approx(theirs, rel=1e-5)
 
 
-def test_overlap_equals_all_three():
+def test_overlap_equals_all_three_libraries():
     for pair in PAIRS:
         c = counts(*pair)
         assert dice(c) == pytest.approx(monai(compute_dice, pair), rel=1e-5)
@@ -106,7 +106,7 @@ def test_overlap_equals_all_three():
             assert ours(c) == pytest.approx(sklearn(sk, pair))
 
 
-def test_both_empty_ours_nan_scikit_learn_and_torchmetrics_zero():
+def test_both_empty_is_nan_here_and_zero_in_scikit_learn_and_torchmetrics():
     pair = CASES["both"]
     assert all(math.isnan(score(counts(*pair))) for score in FOUR)
     for function in (f1_score, jaccard_score, precision_score, recall_score):
@@ -118,7 +118,7 @@ def test_both_empty_ours_nan_scikit_learn_and_torchmetrics_zero():
         assert torchmetrics(function, pair) == 0
 
 
-def test_both_empty_torchmetrics_dice_score_and_monai_are_nan_as_ours():
+def test_both_empty_is_nan_in_dice_score_and_monai_too():
     stacked = [plane(m).long() for m in CASES["both"]]
     options = {"num_classes": 1, "input_format": "one-hot", "average": "micro"}
     assert math.isnan(quietly(dice_score, *stacked, **options))
@@ -130,7 +130,7 @@ def test_both_empty_torchmetrics_dice_score_and_monai_are_nan_as_ours():
 
 
 @pytest.mark.parametrize("which", ["prediction", "truth"])
-def test_one_empty_ours_and_scikit_learn_and_torchmetrics_zero(which):
+def test_one_empty_is_zero_here_and_in_scikit_learn_and_torchmetrics(which):
     pair = CASES[which]
     assert [score(counts(*pair)) for score in FOUR] == [0, 0, 0, 0]
     for function in (f1_score, jaccard_score, precision_score, recall_score):
@@ -140,7 +140,7 @@ def test_one_empty_ours_and_scikit_learn_and_torchmetrics_zero(which):
     assert nsd(*pair) == monai(compute_surface_dice, pair, [2.0]) == 0
 
 
-def test_zero_division_nan_of_scikit_learn_is_not_our_rule():
+def test_zero_division_nan_of_scikit_learn_differs():
     assert math.isnan(sklearn(precision_score, CASES["prediction"], zero_division=np.nan))
     assert math.isnan(sklearn(recall_score, CASES["truth"], zero_division=np.nan))
 
@@ -183,14 +183,14 @@ def test_scikit_learn_pools_and_monai_scores_each_image():
     assert each == pytest.approx([dice(counts(*p)) for p in pairs], rel=1e-5)
 
 
-def test_nsd_of_monai_with_subvoxels_weighs_boundary_by_length_and_differs():
+def test_nsd_of_monai_with_subvoxels_differs():
     pair = SQUARE, OTHER
     assert nsd(*pair) == pytest.approx(monai(compute_surface_dice, pair, [2.0]), rel=1e-6)
     weighed = monai(compute_surface_dice, pair, [2.0], use_subvoxels=True)
     assert abs(nsd(*pair) - weighed) > 1e-3
 
 
-def test_torchmetrics_pools_over_what_it_is_given():
+def test_torchmetrics_pools_over_its_input():
     """Given several images it pools their pixels; a mean over images is another number."""
     pairs = [(SQUARE, OTHER), (SQUARE, SQUARE)]
     flat = [np.concatenate([p[i].ravel() for p in pairs])[None] for i in (0, 1)]

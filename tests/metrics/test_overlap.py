@@ -42,7 +42,7 @@ def same(a, b):
     return a == pytest.approx(b, nan_ok=True)
 
 
-def test_a_case_counted_by_hand():
+def test_scores_by_hand():
     prediction = np.array([[1, 1, 0], [1, 0, 0]], bool)
     truth = np.array([[1, 0, 0], [1, 1, 0]], bool)
     found = counts(prediction, truth)
@@ -56,7 +56,7 @@ def test_a_case_counted_by_hand():
 
 @given(PAIRS)
 @settings(deadline=None, max_examples=80)
-def test_agrees_with_scikit_learn_where_both_have_an_answer(pair):
+def test_scores_equal_scikit_learn(pair):
     prediction, truth = pair
     found = counts(prediction, truth)
     p, t = prediction.ravel(), truth.ravel()
@@ -72,7 +72,7 @@ def test_agrees_with_scikit_learn_where_both_have_an_answer(pair):
 
 @given(PAIRS)
 @settings(deadline=None, max_examples=60)
-def test_symmetry_bounds_and_equality(pair):
+def test_symmetry_range_and_equality(pair):
     before = pair[0].copy(), pair[1].copy()
     one, other = counts(*pair), counts(pair[1], pair[0])
     assert all(np.array_equal(a, b) for a, b in zip(before, pair, strict=True))
@@ -97,12 +97,12 @@ def test_dice_follows_from_iou_and_from_precision_and_recall(c):
 
 
 @pytest.mark.parametrize("c", [Counts(fp=3, tn=5), Counts(fn=3, tn=5)])
-def test_exactly_one_empty_scores_zero_everywhere(c):
+def test_exactly_one_empty_scores_zero(c):
     assert [score(c) for score in FOUR] == [0, 0, 0, 0]
     assert accuracy(c) == pytest.approx(5 / 8)
 
 
-def test_both_empty_has_no_score_but_an_accuracy():
+def test_both_empty_has_only_an_accuracy():
     assert all(math.isnan(score(Counts(tn=8))) for score in FOUR)
     assert accuracy(Counts(tn=8)) == 1
     assert math.isnan(accuracy(Counts()))
@@ -110,7 +110,7 @@ def test_both_empty_has_no_score_but_an_accuracy():
 
 @given(PAIRS, PAIRS)
 @settings(deadline=None, max_examples=30)
-def test_pooled_counts_are_those_of_the_images_side_by_side(first, second):
+def test_pooled_counts_equal_those_of_one_large_image(first, second):
     summed = counts(*first) + counts(*second)
     flat = [np.concatenate([first[i].ravel(), second[i].ravel()])[None] for i in (0, 1)]
     assert summed == counts(*flat)
@@ -118,7 +118,7 @@ def test_pooled_counts_are_those_of_the_images_side_by_side(first, second):
 
 @given(st.lists(COUNTS, min_size=1, max_size=6))
 @settings(deadline=None, max_examples=30)
-def test_many_counts_at_once_score_as_one_by_one(many):
+def test_an_array_of_counts_scores_like_single_counts(many):
     table = score_counts(np.array([[c.tp, c.fp, c.fn, c.tn] for c in many]))
     assert tuple(table) == OVERLAP
     for name, score in zip(OVERLAP, (*FOUR, accuracy), strict=True):
@@ -135,7 +135,7 @@ def test_many_counts_at_once_score_as_one_by_one(many):
         (np.zeros((2, 2), bool), np.zeros((2, 3), bool), "Resize the prediction"),
     ],
 )
-def test_unfit_masks_are_refused(prediction, truth, said):
+def test_invalid_masks_are_refused(prediction, truth, said):
     with pytest.raises(InputError, match=said):
         counts(prediction, truth)
 

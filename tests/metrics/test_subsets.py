@@ -38,7 +38,7 @@ def test_bands_by_hand(lesion, pixels, part):
 
 
 @given(pixels=st.integers(1, 10**7), data=st.data())
-def test_every_lesion_is_in_one_band_and_no_normal_is(pixels, data):
+def test_every_lesion_is_in_one_band_and_normals_in_none(pixels, data):
     lesion = data.draw(st.integers(1, pixels))
     assert sum(band.holds(truth(lesion, pixels)) for band in SIZE_BANDS) == 1
     assert not any(band.holds(truth(0, pixels)) for band in SIZE_BANDS)
@@ -50,7 +50,7 @@ def test_the_bands_leave_no_gap():
     assert all(a[1] == b[0] for a, b in pairwise(edges))
 
 
-def test_normals_have_their_class_alone_and_contradicted_images_no_consistent_part():
+def test_subsets_of_normal_and_contradicted_images():
     none = truth(0, 100)
     assert parts_of(none, label="normal", normal=True, consistent=True) == ("normal",)
     some = parts_of(truth(1, 100), label="malignant", normal=False, consistent=False)
@@ -60,7 +60,7 @@ def test_normals_have_their_class_alone_and_contradicted_images_no_consistent_pa
     assert parts_of(none, label="lesion", normal=False, consistent=False) == (LESION,)
 
 
-def test_the_order_of_the_tables():
+def test_subsets_are_in_the_order_of_the_tables():
     parts = ["normal", "lesion 5 to 15 %", "benign", "lesion", "lesion under 2 %", "consistent"]
     assert in_order(parts) == [
         "lesion",

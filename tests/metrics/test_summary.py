@@ -38,7 +38,7 @@ def four():
     ]
 
 
-def test_a_score_holds_every_metric():
+def test_a_score_has_every_metric():
     score = scored(square(7, 10), square(2, 10), "b")
     assert (score.name, score.label, score.group) == ("b", "benign", "b")
     assert score.counts == Counts(tp=50, fp=50, fn=50, tn=1050)
@@ -71,7 +71,7 @@ def test_a_summary_by_hand(four):
                 assert e.low <= e.value <= e.high
 
 
-def test_seed_and_order(four):
+def test_the_seed_decides_and_the_order_does_not(four):
     first = summarise(four, seed=1, resamples=50).to_dict()
     assert first == summarise(four, seed=1, resamples=50).to_dict()
     assert first != summarise(four, seed=2, resamples=50).to_dict()
@@ -118,7 +118,7 @@ def test_a_difference_by_hand(four):
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-def test_a_model_does_not_differ_from_itself_and_differences_turn_round(four):
+def test_differences_are_antisymmetric(four):
     same = paired_difference(four, four, resamples=50)
     for part in (same.mean, same.pooled):
         known = [e for key, e in part.items() if key != "hd95_mm"]
@@ -134,7 +134,7 @@ def test_a_model_does_not_differ_from_itself_and_differences_turn_round(four):
     )
 
 
-def test_pairing_is_narrower_than_two_intervals():
+def test_paired_intervals_are_narrower():
     rng = np.random.default_rng(0)
     template = scored(square(2, 10), square(2, 10), "x")
     hard = rng.random(100)
@@ -145,7 +145,7 @@ def test_pairing_is_narrower_than_two_intervals():
 
 
 @pytest.mark.parametrize("change", ["missing", "renamed", "regrouped", "twice"])
-def test_what_cannot_be_paired_is_refused(four, change):
+def test_different_images_cannot_be_paired(four, change):
     other = {
         "missing": four[:-1],
         "renamed": [*four[:-1], replace(four[-1], name="z")],
@@ -156,7 +156,7 @@ def test_what_cannot_be_paired_is_refused(four, change):
         paired_difference(four, other, resamples=5)
 
 
-def test_no_scores_and_double_names_are_refused(four):
+def test_empty_and_repeated_scores_are_refused(four):
     with pytest.raises(UsageError):
         summarise([])
     with pytest.raises(DataError, match="two scores"):
@@ -194,7 +194,7 @@ def test_batches_of_one_are_the_mean_and_one_batch_is_pooled(many):
     assert batch_pooled(scores, batch_size=99)["f1"] == pytest.approx(pooled, nan_ok=True)
 
 
-def test_batches_need_a_size_and_nothing_gives_nan():
+def test_batch_size_and_empty_input():
     with pytest.raises(UsageError, match="batch_size = 0"):
         batch_pooled([], batch_size=0)
     assert all(math.isnan(v) for v in batch_pooled([]).values())

@@ -56,7 +56,7 @@ def test_the_u_net_is_suraksha_without_attention():
     assert list(gated.eval().attention_maps(image)) == ["skip4", "skip3", "skip2", "skip1"]
 
 
-def test_segnet_puts_each_maximum_back_where_it_was():
+def test_segnet_unpools_with_the_indices_of_the_encoder():
     x = torch.randn(2, 3, 8, 12)
     pooled, indices = F.max_pool2d(x, 2, return_indices=True)
     found = unpool(pooled, indices)
@@ -85,7 +85,7 @@ def test_unetpp_with_deep_supervision_is_the_mean_of_its_heads():
     assert len(last.heads) == 1
 
 
-def test_fcn_begins_as_bilinear_interpolation_of_its_scores():
+def test_fcn_is_initialised_as_bilinear_interpolation():
     network = create_model("fcn-8s", options={"width": 4}).eval()
     scores = torch.randn(1, 1, 6, 7)
     expected = F.interpolate(scores, scale_factor=2.0, mode="bilinear")
@@ -106,7 +106,7 @@ def test_fcn_sums_the_scores_of_three_depths():
         assert middle.item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_refinenet_has_the_depth_that_is_asked_for():
+def test_refinenet_depth_follows_the_spec():
     with torch.device("meta"):
         counted = {
             layers: sum(len(stage) for stage in create_model("refinenet", options=o).encoder)
@@ -118,7 +118,7 @@ def test_refinenet_has_the_depth_that_is_asked_for():
         create_model("refinenet", options={"layers": 34})
 
 
-def test_refinenets_units_do_what_their_paper_says():
+def test_refinenet_units_match_the_paper():
     rcu, crp = ResidualConvUnit(2), ChainedResidualPooling(2)
     with torch.no_grad():
         for conv in (rcu.first, rcu.second, *crp.convs):
@@ -133,7 +133,7 @@ def test_refinenets_units_do_what_their_paper_says():
         torch.testing.assert_close(crp(x), F.relu(x) + once + twice)
 
 
-def test_refinenet_fuses_several_inputs_and_passes_one_through():
+def test_refinenet_fuses_several_inputs():
     alone, fused = RefineBlock((4,), 4), RefineBlock((2, 4), 2)
     assert not list(alone.fuse.parameters())
     fine, coarse = torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)

@@ -1,4 +1,4 @@
-"""A network of somebody's own: trained and exported like ours, or refused with the reason."""
+"""A custom network: trained and exported like those of the zoo, or refused with the reason."""
 
 from dataclasses import replace
 
@@ -68,7 +68,7 @@ def mine(tmp_path_factory):
         yield
 
 
-def test_it_is_built_and_its_options_rebuild_it():
+def test_custom_network_is_built_and_rebuilt_from_its_options():
     network = create_model("mine_net:Net", in_channels=3, options={"width": 5})
     assert network.training
     assert network(torch.zeros(1, 3, 16, 24)).shape == (1, 1, 16, 24)
@@ -78,7 +78,7 @@ def test_it_is_built_and_its_options_rebuild_it():
 
 
 @pytest.mark.parametrize("name", ["Net", "Stiffer"])
-def test_it_is_trained_and_exported_as_ours(tiny_config, phantom_cache, tmp_path, name):
+def test_custom_network_is_trained_and_exported(tiny_config, phantom_cache, tmp_path, name):
     optim = replace(tiny_config.optim, epochs=1)
     model = ModelConfig(f"mine_net:{name}", {"width": 4})
     config = replace(tiny_config, model=model, optim=optim)
@@ -102,14 +102,14 @@ def test_it_is_trained_and_exported_as_ours(tiny_config, phantom_cache, tmp_path
         ("absent_net:Net", {}, "PYTHONPATH"),
         ("mine_net:Absent", {}, "cannot be loaded"),
         (":Net", {}, "cannot be loaded"),
-        ("mine_net:number", {}, "is no network"),
+        ("mine_net:number", {}, "is not a network"),
         ("mine_net:Odd", {}, "divisor 0"),
         ("mine_net:Net", {"widht": 3}, "does not take"),
         ("mine_net:Stiff", {}, "does not take"),
-        ("mine_net:Two", {}, "gives tuple"),
-        ("mine_net:Small", {}, r"gives \(2, 1, 16, 12\)"),
+        ("mine_net:Two", {}, "returns tuple"),
+        ("mine_net:Small", {}, r"returns \(2, 1, 16, 12\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(name, options, message):
+def test_invalid_custom_network_is_refused(name, options, message):
     with pytest.raises(ModelError, match=message):
         create_model(name, options=options)

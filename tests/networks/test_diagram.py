@@ -7,7 +7,7 @@ from suraksha.networks.diagram import draw_network
 from suraksha.networks.suraksha import SurakshaSpec
 
 
-def test_the_drawing_follows_the_spec(tmp_path):
+def test_diagram_follows_the_spec(tmp_path):
     images = []
     for name, spec in (
         ("whole", SurakshaSpec()),
@@ -21,7 +21,7 @@ def test_the_drawing_follows_the_spec(tmp_path):
     assert red[1] == 0
 
 
-def test_the_drawing_can_be_vectors(tmp_path):
+def test_diagram_can_be_a_vector_file(tmp_path):
     draw_network(SurakshaSpec(width=8), tmp_path / "net.svg", size=64)
     text = (tmp_path / "net.svg").read_text()
     assert text.startswith("<?xml")

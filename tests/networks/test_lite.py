@@ -60,7 +60,7 @@ def test_each_attention_part_can_be_switched_off(skip, bottleneck):
     )
 
 
-def test_attention_can_be_asked_for_and_does_not_change_the_answer():
+def test_attention_maps_do_not_change_the_logits():
     model, batch = network(), torch.randn(2, 1, 64, 96)
     with torch.no_grad():
         before = model(batch)
@@ -77,7 +77,7 @@ def test_attention_can_be_asked_for_and_does_not_change_the_answer():
 
 
 @pytest.mark.parametrize("encoder", SIZES)
-def test_the_pretrained_encoder_against_the_published_one(encoder):
+def test_pretrained_encoder_matches_the_published_one(encoder):
     """The published network pads stride-2 convolutions at the other end: flip both and compare."""
     model = Lite(LiteSpec(in_channels=3, encoder=encoder)).eval()
     load_pretrained(model)
@@ -99,7 +99,7 @@ def test_the_pretrained_encoder_against_the_published_one(encoder):
     torch.testing.assert_close(ours.flip(2, 3), theirs, atol=1e-3, rtol=1e-3)
 
 
-def test_grey_images_see_the_sum_of_the_colours():
+def test_grey_input_uses_the_sum_of_the_colour_weights():
     grey, colour = Lite(LiteSpec()).eval(), Lite(LiteSpec(in_channels=3)).eval()
     load_pretrained(grey)
     load_pretrained(colour)
@@ -111,24 +111,24 @@ def test_grey_images_see_the_sum_of_the_colours():
     assert len(found) == len(list(grey.stem.parameters())) + len(list(grey.encoder.parameters()))
 
 
-def test_without_pretrained_weights_the_answer_says_what_to_do(monkeypatch):
-    with pytest.raises(ModelError, match="take suraksha-lite"):
+def test_missing_pretrained_weights_are_an_error_with_a_fix(monkeypatch):
+    with pytest.raises(ModelError, match="use suraksha-lite"):
         load_pretrained(Suraksha(SurakshaSpec(width=4)))
     monkeypatch.setitem(sys.modules, SIZES["lite0"].package, None)
     with pytest.raises(MissingExtraError, match=r"efficientnet_lite0.*suraksha\[train\]"):
         load_pretrained(network())
 
 
-def test_a_second_output_tells_classes():
+def test_classification_head_is_a_second_output():
     model, batch = network(classes=3), torch.randn(2, 1, 64, 64)
     with torch.no_grad():
-        logits, told = model.run(batch)
+        logits, class_logits = model.run(batch)
         assert torch.equal(logits, model(batch))
         assert len(network().run(batch)) == 1
-    assert told.shape == (2, 3)
+    assert class_logits.shape == (2, 3)
 
 
-def test_dropout_is_for_training_alone():
+def test_dropout_is_off_in_eval_mode():
     model, batch = network(dropout=0.5), torch.randn(2, 1, 64, 64)
     with torch.no_grad():
         assert torch.equal(model(batch), model(batch))
@@ -139,7 +139,7 @@ def test_dropout_is_for_training_alone():
 @pytest.mark.parametrize(
     ("stride", "channels", "adds"), [(1, 8, True), (1, 9, False), (2, 8, False)]
 )
-def test_an_inverted_bottleneck_adds_its_input_where_the_shape_stays(stride, channels, adds):
+def test_inverted_bottleneck_is_residual_if_the_shape_does_not_change(stride, channels, adds):
     block = InvertedBottleneck(8, channels, kernel=5, stride=stride, expansion=6).eval()
     x = torch.randn(1, 8, 10, 12)
     out = block(x)
@@ -163,6 +163,6 @@ def test_specs_that_cannot_be_built_are_refused(fields):
         LiteSpec(**fields)
 
 
-def test_an_unknown_encoder_is_answered_with_the_nearest():
+def test_unknown_encoder_error_suggests_the_nearest_name():
     with pytest.raises(UnknownNameError, match="Did you mean 'lite0'"):
         LiteSpec(encoder="lite-0")

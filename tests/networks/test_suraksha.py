@@ -13,7 +13,7 @@ def network(**fields):
     return Suraksha(SurakshaSpec(width=4, **fields)).eval()
 
 
-def test_sizes_condense_as_the_paper_says():
+def test_feature_map_sizes_match_the_paper():
     seen = []
     model = network()
     for block in model.encoder:
@@ -25,7 +25,7 @@ def test_sizes_condense_as_the_paper_says():
     assert len(model.encoder) == len(model.decoder) == 4
 
 
-def test_attention_can_be_asked_for():
+def test_attention_maps_have_the_documented_shapes():
     maps = network().attention_maps(torch.randn(2, 1, 64, 96))
     assert {name: tuple(m.shape) for name, m in maps.items()} == {
         "bottleneck": (2, 1, 4, 6),
@@ -50,7 +50,7 @@ def test_each_attention_part_can_be_switched_off(skip, bottleneck):
     assert len(maps) == 4 * skip + bottleneck
 
 
-def test_asking_for_maps_does_not_change_the_answer():
+def test_attention_maps_do_not_change_the_logits():
     model, batch = network(), torch.randn(1, 1, 32, 32)
     with torch.no_grad():
         before = model(batch)
@@ -58,7 +58,7 @@ def test_asking_for_maps_does_not_change_the_answer():
         assert torch.equal(model(batch), before)
 
 
-def test_without_bottleneck_attention_far_places_do_not_meet():
+def test_receptive_field_is_local_without_bottleneck_attention():
     """The receptive field of the convolutions ends; attention over the whole image has no end."""
     for attention, meets in ((True, True), (False, False)):
         model = network(bottleneck_attention=attention).double()

@@ -28,7 +28,7 @@ SLIM = {name: {"width": 4} for name in list_models()} | {
 }
 
 
-# shifted windows lie where the size says
+# shifted windows depend on the input size
 ONE_SIZE = {"swin-unetr"}
 
 
@@ -77,7 +77,7 @@ def test_onnx_runtime_agrees_at_any_size(name):
 
 
 @pytest.mark.parametrize("name", list_models())
-def test_the_answer_does_not_depend_on_the_batch(name):
+def test_logits_do_not_depend_on_the_batch(name):
     network = slim(name)
     side = max(32, ZOO[name].divisor)
     batch = torch.randn(3, 1, side, side)
@@ -101,7 +101,7 @@ def test_the_same_seed_builds_the_same_network_and_options_rebuild_it(name):
 @pytest.mark.parametrize("name", list_models())
 @given(height=st.integers(1, 70), width=st.integers(1, 70))
 @settings(max_examples=12, deadline=None)
-def test_other_sizes_are_refused_with_the_size_that_fits(name, height, width):
+def test_invalid_size_error_names_a_valid_size(name, height, width):
     network, divisor = slim(name), ZOO[name].divisor
     batch = torch.zeros(1, 1, height, width)
     if height % divisor == 0 and width % divisor == 0:
@@ -129,7 +129,7 @@ def test_macs_of_a_convolution_by_hand():
     assert layer.training
 
 
-def test_names_are_found_or_the_nearest_is_named():
+def test_unknown_name_error_suggests_the_nearest_name():
     assert find_model("suraksha").divisor == 16
     with pytest.raises(UnknownNameError, match="Did you mean 'suraksha'"):
         create_model("surksha")
@@ -141,7 +141,7 @@ def test_names_are_found_or_the_nearest_is_named():
         create_model("suraksha", options={"width": True})
 
 
-def test_a_duplicate_in_the_table_raises():
+def test_duplicate_name_in_the_table_is_refused():
     entry = ModelEntry(name="one", network="a:B", spec="a:C", divisor=2, source="nowhere")
     with pytest.raises(ModelError, match="more than one one"):
         table_of((entry, entry))

@@ -73,7 +73,10 @@ def test_a_row_shows_sizes_confidence_and_notes():
 
 def test_names_cannot_inject_markup():
     page = report_page(
-        [record('x"><script>alert(1)</script>', lesions=[LESION]), {"image": "<b>", "error": "<i>"}],
+        [
+            record('x"><script>alert(1)</script>', lesions=[LESION]),
+            {"image": "<b>", "error": "<i>"},
+        ],
         intended_use="<u>",
     )
     assert page.count("<script>") == 1

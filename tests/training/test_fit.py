@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_the_finished_epochs(
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-def test_recipes_of_other_mean_and_std_share_a_cache(tiny_config, phantom_root, tmp_path):
+def test_recipes_of_other_mean_and_std_use_the_same_cache(tiny_config, phantom_root, tmp_path):
     short = replace(tiny_config, optim=replace(tiny_config.optim, epochs=1))
     for mean in (0.3, 0.4):
         config = replace(short, data=replace(short.data, mean=mean))

@@ -49,7 +49,7 @@ def test_an_image_gets_the_result_of_the_segmenter(client, png, expected):
     assert record["contours"][0] == expected.lesions[0].contour.tolist()
     assert np.array_equal(pixels_of(record["mask_png"]) > 0, expected.mask)
     assert np.array_equal(pixels_of(record["image_png"]), expected.image.pixels)
-    assert pixels_of(record["overlay_png"]).shape == (200, 250, 3)
+    assert pixels_of(record["overlay_png"]).shape == (600, 750, 3)
     assert record["attention"]["box"] == [0, 0, 200, 250]
     assert all(one["min"] < one["max"] for one in record["attention"]["maps"].values())
     assert len(record["attention"]["maps"]) >= 3

@@ -1,5 +1,6 @@
 """The page in Chromium, with a running server."""
 
+import base64
 import csv
 import io
 import json
@@ -166,6 +167,28 @@ def test_measurements_follow_the_corrected_contour(ours, image):
     assert area(ours) == before
 
 
+def test_a_hole_is_kept_by_the_contour_tool_and_saved(ours, image):
+    opened(ours, image)
+    (lesion,) = (record := json.loads(ours.download("[data-kind=json]")[1]))["lesions"]
+    row, col = lesion["centroid"]
+    ours.tool("erase")
+    ours.drag(ours.position(row, col - 20, SHAPE), ours.position(row, col + 20, SHAPE))
+    ours.wait_for_text("#status", "Corrected: 1 lesion")
+    with_hole = area(ours)
+    assert with_hole < lesion["area_px"] - 800
+    row, col = max(record["contours"][0], key=lambda point: point[1])
+    ours.tool("contour")
+    ours.drag(ours.position(row, col, SHAPE), ours.position(row, col + 20, SHAPE))
+    expect(ours.page.locator("#lesions td").nth(2)).not_to_have_text(f"{with_hole} px")
+    assert with_hole < area(ours) < lesion["area_px"]
+    correction = json.loads(ours.download("#save-correction")[1])
+    with PilImage.open(io.BytesIO(base64.b64decode(correction["mask_png"]))) as mask:
+        pixels = np.asarray(mask) > 0
+    assert np.count_nonzero(pixels) == correction["lesions"][0]["area_px"] == area(ours)
+    center_row, center_col = map(int, lesion["centroid"])
+    assert not pixels[center_row, center_col]
+
+
 def test_window_zoom_calipers_and_maps(ours, image):
     opened(ours, image)
     grey = ours.pixels()[..., 0].mean()
@@ -292,12 +315,16 @@ def test_a_failed_measurement_leaves_no_outdated_numbers(ours, image):
     ours.errors.clear()
 
 
-def test_exports_have_the_name_and_the_frame_of_the_file(ours, cine):
-    ours.drop(('a "b", c.dcm', "application/dicom", cine))
-    ours.wait_for_text("#status", "Found: 1 lesion")
+@pytest.mark.parametrize("kind", ["cine", "clip"])
+def test_exports_have_the_name_and_the_frame_of_the_file(ours, kind, request):
+    """Of a DICOM clip, which is sent whole, and of a video, whose frames are sent alone."""
+    ours.drop(('a "b", c.dcm', "application/dicom", request.getfixturevalue(kind)))
+    expect(ours.page.locator("#status")).to_contain_text("ound")
+    expect(ours.page.locator("#busy")).to_be_hidden()
     ours.page.focus("#view")
     ours.page.keyboard.press(".")
-    ours.wait_for_text("#status", "Found: 1 lesion")
+    ours.wait_for_text("#frame-text", "2 / ")
+    expect(ours.page.locator("#status")).to_contain_text("ound")
     name, content = ours.download("[data-kind=json]")
     record = json.loads(content)
     assert name.endswith("-frame-2-result.json")

@@ -26,9 +26,11 @@ AUTO = "auto"
 ENGINES = ("onnxruntime", "openvino")
 INPUT_SIZES = MappingProxyType({"C1": 64, "C2": 128, "C3": 256})
 # protocol -> what --split counts
-PROTOCOLS = MappingProxyType({"paper": "draw", "community": "list", "clean": "fold"})
-# lists are numbered from 1, draws and folds from 0
-FIRST_SPLIT = MappingProxyType({"paper": 0, "community": 1, "clean": 0})
+PROTOCOLS = MappingProxyType(
+    {"paper": "draw", "community": "list", "clean": "fold", "hospitals": "left-out data set"}
+)
+# lists and data sets are numbered from 1, draws and folds from 0
+FIRST_SPLIT = MappingProxyType({"paper": 0, "community": 1, "clean": 0, "hospitals": 1})
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,9 @@ SHOWN = 10
 def add_init(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``data init``."""
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="your images and masks")
+    parser.add_argument(
+        "--name", metavar="NAME", help="name of the data set (default: that of the folder)"
+    )
     parser.add_argument("--force", action="store_true", help="replace an existing suraksha.toml")
 
 
@@ -35,21 +38,20 @@ def run_init(options: argparse.Namespace) -> int:
     check_exists(options.folder, "the folder")
     from suraksha.datasets.init import describe_folder
 
-    found = describe_folder(options.folder, overwrite=options.force)
+    found = describe_folder(options.folder, name=options.name, overwrite=options.force)
     if options.json:
-        record = {
+        facts = {
             "description": str(found.path),
-            "classes": found.classes,
+            "classes": dict(found.classes),
             "masks": found.masks,
             "without_mask": list(found.without_mask),
         }
-        print(json.dumps(record, ensure_ascii=False))
+        print(json.dumps(facts, ensure_ascii=False))
         return 0
-    print(found.path.read_text(encoding="utf-8").strip())
-    counts = ", ".join(f"{count} {name}" for name, count in found.classes.items())
-    print(f"\nimages: {counts}; masks: {found.masks}")
+    print(table_text(("class", "images"), list(found.classes.items())))
+    print(f"masks: {found.masks}")
     if found.without_mask:
-        print(f"without a mask: {len(found.without_mask)}, such as {found.without_mask[0]}")
+        print("\n".join(_names("without a mask", found.without_mask, shown=SHOWN)))
     print(f"written: {found.path}\nnext: suraksha data check {options.folder}")
     return 0
 
@@ -124,7 +126,7 @@ def _names(title: str, names: Sequence[str], *, shown: int | None) -> Iterable[s
 def _list(lines: Sequence[str], *, shown: int | None) -> Iterable[str]:
     yield from (f"  {printable(line)}" for line in lines[:shown])
     if shown is not None and len(lines) > shown:
-        yield f"  ... and {len(lines) - shown} more (-v lists all)"
+        yield f"  ... and {len(lines) - shown} more (data check -v lists all)"
 
 
 def add_pack(parser: argparse.ArgumentParser) -> None:

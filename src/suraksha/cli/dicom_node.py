@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import signal
 import sys
 import threading
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from suraksha.dicom.network.peer import Destination, ObjectWriter
     from suraksha.dicom.network.service import DicomService
     from suraksha.dicom.network.tls import Tls
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 def add_listen(parser: argparse.ArgumentParser) -> None:
@@ -84,8 +87,8 @@ def run_listen(options: argparse.Namespace) -> int:
     _silence_libraries()
     from suraksha.dicom.network.commitment import Commitments
     from suraksha.dicom.network.dicomweb import WebArchive
-    from suraksha.dicom.network.server import NetworkLimits
     from suraksha.dicom.network.scp import ScpOptions, StorageScp
+    from suraksha.dicom.network.server import NetworkLimits
 
     length = options.max_object_mb * MIB
     chosen = ScpOptions(
@@ -156,6 +159,7 @@ def _silence_libraries() -> None:
     from suraksha.dicom.network.logs import silence_loggers
 
     silence_loggers()
+    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING)
     warnings.simplefilter("ignore")
     threading.excepthook = _report_thread
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from suraksha.cli.arguments import check_exists, check_out, progress
-from suraksha.cli.scores import summary_lines, warning
+from suraksha.cli.text import count_text
 from suraksha.errors import BundleError
 
 PARTS = ("test", "validation", "all")
@@ -46,7 +46,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
     from suraksha.evaluation.curves import draw_reliability
     from suraksha.evaluation.evaluate import evaluate
-    from suraksha.evaluation.summaries import write_evaluation
+    from suraksha.evaluation.summaries import summary_lines, write_evaluation
     from suraksha.inference.segmenter import load_segmenter
     from suraksha.runs.folder import Run, open_run
 
@@ -59,18 +59,20 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = write_evaluation(found, out)
     if not isinstance(model, Run):
         scored = model.card.calibration_metrics if options.part == "test" else {}
-        lesions = scored.get("lesion_bins", ())
+        title = f"{found.facts['bundle']}, {found.facts['scored_dataset']}, {options.part}"
         draw_reliability(
             found.calibration.to_dict(),
             out / "reliability.png",
-            title=f"{model.card.name}, {found.facts['images_scored']} images",
-            lesions=lesions,
+            title=title,
+            lesions=scored.get("lesion_bins", ()),
         )
-    if options.json:
-        print(written.record)
-        return 0
-    print("\n".join(summary_lines(found)))
-    print(f"tables and scores: {written.stem}.md, .json, -images.jsonl")
-    if text := warning(found):
+    print(written.record if options.json else "\n".join(summary_lines(found)))
+    facts = found.facts
+    print(
+        f"scored {count_text(facts['images_scored'], 'image')} of {facts['scored_dataset']} "
+        f"({facts['scored_part']} part); tables: {written.stem}.md, .json, -images.jsonl",
+        file=sys.stderr,
+    )
+    for text in found.warnings:
         print(f"suraksha: {text}", file=sys.stderr)
     return 0

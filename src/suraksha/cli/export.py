@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from suraksha.cli.arguments import check_exists, progress
@@ -73,6 +74,7 @@ def run_export(options: argparse.Namespace) -> int:
             fits=None if source is None else open_run(source),
         ),
         progress=progress(options, label="exporting"),
+        log=lambda text: print(f"suraksha: {text}", file=sys.stderr),
     )
     facts = {"bundle": str(options.bundle), "model_sha256": card.model_sha256, **card.parity}
     if options.json:

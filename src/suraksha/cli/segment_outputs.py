@@ -22,7 +22,7 @@ OF_LESIONS = ("seg", "rtstruct")
 
 
 def write_outputs(
-    result: Result, folder: ResultsFolder, name: str, *, kinds: Sequence[str], maps: Maps
+    result: Result, folder: ResultsFolder, *, name: str, kinds: Sequence[str], maps: Maps
 ) -> dict[str, Any]:
     """Write the files of an image, and remove those of an earlier result.
 

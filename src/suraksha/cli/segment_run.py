@@ -208,7 +208,7 @@ def _segment_one(job: Job, *, image: FoundImage, name: str) -> tuple[Record, boo
     try:
         result = _result(job, image.path)
         maps = job.segment.explain(result.image) if job.options.explain else {}
-        written = write_outputs(result, job.folder, name, kinds=job.options.formats, maps=maps)
+        written = write_outputs(result, job.folder, name=name, kinds=job.options.formats, maps=maps)
     except (SurakshaError, OSError, MemoryError) as error:
         job.folder.remove(name)
         why = "there is not enough memory. Use a smaller image, or fewer --threads"

@@ -21,10 +21,11 @@ from suraksha.cli.arguments import (
     progress,
     recipe_names,
 )
-from suraksha.cli.scores import MEAN_MASK, mean_dice, summary_lines, warning
+from suraksha.cli.text import count_text
 from suraksha.errors import TrainError, UnknownNameError
 
 if TYPE_CHECKING:
+    from suraksha.evaluation.evaluate import Evaluation
     from suraksha.runs.config import TrainConfig
 
 
@@ -56,6 +57,7 @@ def run_train(options: argparse.Namespace) -> int:
 
     from suraksha.datasets.distributed import launched_rank
     from suraksha.evaluation.evaluate import evaluate
+    from suraksha.evaluation.summaries import summary_lines
     from suraksha.training.fit import cache_for, train
 
     run = train(
@@ -68,20 +70,33 @@ def run_train(options: argparse.Namespace) -> int:
     found = evaluate(run, cache.folder, part=part, progress=progress(options, label="scoring"))
     finished = {} if run.finished is None else run.finished.to_dict()
     if options.json:
-        dice = {model: mean_dice(found, model) for model in (found.rows[0].model, MEAN_MASK)}
-        score = {key: None if math.isnan(value) else value for key, value in dice.items()}
         facts = {"run": str(run.folder), "config_sha256": config.sha256, **finished}
-        print(json.dumps({**facts, "scored_part": part, "mean_dice": score}))
+        print(json.dumps({**facts, "scored_part": part, **_scores(found)}))
         return 0
-    print(f"run: {run.folder}")
     seconds, device = finished.get("seconds", 0.0), finished.get("device", "")
-    print(f"trained: {finished.get('epochs')} epochs in {seconds:.0f} s on {device}")
-    print("\n".join(summary_lines(found)))
+    print(f"trained {finished.get('epochs')} epochs in {seconds:.0f} s on {device}: {run.folder}")
+    images, grid = count_text(len(found.scores), f"{part} image"), found.facts["grid"]
+    print(f"score on {images}, at {grid.replace('x', ' x ')} px:")
+    for line in summary_lines(found):
+        print(f"  {line}")
     print(f"next: suraksha evaluate {run.folder} {options.data}")
     print(f"      suraksha export {run.folder} NAME.busi --data {options.data}")
-    if text := warning(found):
+    for text in found.warnings:
         print(f"suraksha: {text}", file=sys.stderr)
     return 0
+
+
+def _scores(found: Evaluation) -> dict[str, float | None]:
+    """Mean Dice on lesion images of the network and of the mean mask; None where undefined."""
+    from suraksha.evaluation.evaluate import MEAN_MASK
+    from suraksha.metrics.subsets import LESION
+
+    scores: dict[str, float | None] = {}
+    for key, model in (("dice", found.rows[0].model), ("mean_mask_dice", MEAN_MASK)):
+        summary = found.summary(model, LESION)
+        value = math.nan if summary is None else summary.mean["dice"].value
+        scores[key] = value if math.isfinite(value) else None
+    return scores
 
 
 def _check_recipe(recipe: str) -> None:
@@ -119,7 +134,8 @@ def configured(options: argparse.Namespace) -> TrainConfig:
     optim = config.optim
     if options.epochs is not None:  # the fraction of epochs on small images stays the same
         small = round(optim.small_epochs * options.epochs / optim.epochs)
-        optim = replace(optim, epochs=options.epochs, small_epochs=small)
+        warmup = min(optim.warmup_epochs, options.epochs / 2)
+        optim = replace(optim, epochs=options.epochs, small_epochs=small, warmup_epochs=warmup)
     if optim.small_size >= data.size:
         optim = replace(optim, small_epochs=0, small_size=0)
     seed = config.seed if options.seed is None else options.seed

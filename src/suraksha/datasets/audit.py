@@ -364,7 +364,7 @@ def _examine_masks(seen: _Examined) -> None:
 
 
 def _groups(examined: Sequence[_Examined], keys: Iterable[Hashable]) -> list[list[_Examined]]:
-    """Those that share a key, two or more, in the order of their first."""
+    """Those with the same key, two or more, in the order of their first."""
     by_key: dict[Hashable, list[_Examined]] = defaultdict(list)
     for one, key in zip(examined, keys, strict=True):
         by_key[key].append(one)

@@ -1,4 +1,4 @@
-"""Augmentation on the batch: geometry and grey with kornia, ultrasound with our own."""
+"""Augmentation of batches: geometry and grey levels with kornia, ultrasound effects with ours."""
 
 from __future__ import annotations
 
@@ -22,28 +22,34 @@ from suraksha.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class AugmentSpec:
-    """How much a batch is varied; 0 switches a part off.
+    """How strongly a batch is augmented; 0 disables a part.
 
     Args:
-        flip: Chance of a left-right flip. Up and down are not alike in ultrasound.
-        rotate_degrees: Greatest rotation to either side.
-        translate: Greatest shift, as a fraction of the side.
-        scale: Greatest change of size; 0.2 means 0.8 to 1.25.
-        shear_degrees: Greatest shear.
-        gamma: Greatest change of gamma, the same way.
-        brightness: Greatest shift of brightness, as a fraction of the range.
-        contrast: Greatest change of contrast.
+        flip: Probability of a left-right flip; there is none up-down, because rows are depth.
+        rotate_degrees: Maximum rotation to either side.
+        translate: Maximum shift, as a fraction of the side.
+        scale: Maximum change of size; 0.2 means 0.8 to 1.25.
+        shear_degrees: Maximum shear.
+        gamma: Maximum change of gamma, in the same way.
+        brightness: Maximum shift of brightness, as a fraction of the range.
+        contrast: Maximum change of contrast.
         noise: Standard deviation of added noise, as a fraction of the range.
-        speckle: Greatest standard deviation of multiplied, correlated noise.
-        gain: Greatest change of a smooth gain curve over depth.
-        attenuation: Greatest rate at which the image darkens with depth.
-        shadow: Chance of a dark band below a random depth.
-        marks: Chance of drawn calipers and text.
-        unmark: Chance that thin bright marks are taken off.
-        paste: Chance that an image without a lesion gets that of another.
+        speckle: Maximum standard deviation of multiplied, correlated noise.
+        gain: Maximum change of a smooth gain curve over depth.
+        attenuation: Maximum rate at which the image darkens with depth.
+        shadow: Probability of a dark band below a random depth.
+        marks: Probability of drawn calipers and text.
+        unmark: Probability that thin bright marks are removed.
+        paste: Probability that an image without a lesion gets that of another.
+        zoom: Maximum log magnification; 0.5 means 0.61 to 1.65. The image is shifted by as much.
+        aspect: Maximum log change of the aspect ratio.
+        local_gain: Standard deviation of the log of a smooth gain field over the image.
+        blur: Probability of a 3 x 3 mean filter.
+        chance: Probability that each of gamma, brightness, contrast, noise, gain, local gain and
+            attenuation is applied.
 
     Raises:
-        ModelError: A negative value, a chance above 1 or a change of 1 or more.
+        ModelError: A negative value, a probability above 1 or a change of 1 or more.
     """
 
     flip: float = 0.0
@@ -62,14 +68,27 @@ class AugmentSpec:
     marks: float = 0.0
     unmark: float = 0.0
     paste: float = 0.0
+    zoom: float = 0.0
+    aspect: float = 0.0
+    local_gain: float = 0.0
+    blur: float = 0.0
+    chance: float = 0.5
 
     def __post_init__(self) -> None:
         changes = (self.translate, self.scale, self.gamma, self.brightness, self.contrast)
-        chances = (self.flip, self.shadow, self.marks, self.unmark, self.paste)
+        chances = (
+            self.flip,
+            self.shadow,
+            self.marks,
+            self.unmark,
+            self.paste,
+            self.blur,
+            self.chance,
+        )
         if min(astuple(self)) < 0 or max(*changes, self.gain) >= 1 or max(chances) > 1:
             raise ModelError(
                 f"{self} cannot be used",
-                "values are at least 0, changes stay below 1 and a chance is at most 1",
+                "values are at least 0, changes are below 1 and probabilities at most 1",
                 "Correct the [augment] part of the recipe",
             )
 
@@ -80,12 +99,12 @@ def _about_one(change: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class AugmentedBatch:
-    """A batch as the network sees it.
+    """An augmented batch.
 
     Args:
         images: (N, C, h, w) in 0..1.
         masks: (N, 1, h, w) in 0..1.
-        source: (N,) int64: the image of the batch whose lesion, and class, each one shows.
+        source: (N,) int64: index of the image whose lesion, and class, each one shows.
     """
 
     images: Tensor
@@ -94,11 +113,11 @@ class AugmentedBatch:
 
 
 class Augmentation(nn.Module):
-    """Varies batches: first whose lesion is where, then geometry and grey, then the scanner's part.
+    """Augments batches: lesions are pasted first, then geometry and grey levels, then ultrasound.
 
     Args:
-        spec: How much.
-        soft: Whether masks keep values between 0 and 1; else they are cut at 0.5.
+        spec: How strongly.
+        soft: Whether masks keep values between 0 and 1; otherwise they are thresholded at 0.5.
     """
 
     def __init__(self, spec: AugmentSpec, *, soft: bool = False) -> None:
@@ -108,9 +127,9 @@ class Augmentation(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor, masks: Tensor) -> AugmentedBatch:
-        """A varied batch of the same shapes; the input stays as it was.
+        """An augmented batch of the same shapes; the input is not changed.
 
-        Places that come from outside the image are black and no lesion.
+        Pixels that come from outside the image are black and background.
 
         Args:
             images: (N, C, h, w) in 0..1.
@@ -123,9 +142,17 @@ class Augmentation(nn.Module):
             images = ultrasound.remove_calipers(images, spec.unmark)
         if self.kornia is not None:
             images, masks = self.kornia(images, masks)
-        for part, amount in (
+        if spec.zoom or spec.aspect:
+            images, masks = ultrasound.zoom(images, masks, amount=spec.zoom, aspect=spec.aspect)
+        for varied, amount in (
             (ultrasound.gain, spec.gain),
+            (ultrasound.local_gain, spec.local_gain),
             (ultrasound.attenuation, spec.attenuation),
+        ):
+            if amount:
+                images = varied(images, amount, chance=spec.chance)
+        for part, amount in (
+            (ultrasound.blur, spec.blur),
             (ultrasound.shadow, spec.shadow),
             (ultrasound.speckle, spec.speckle),
             (ultrasound.draw_calipers, spec.marks),
@@ -137,7 +164,7 @@ class Augmentation(nn.Module):
 
 
 def _kornia(spec: AugmentSpec) -> nn.Module | None:
-    """Geometry and grey, or None where nothing of it is switched on."""
+    """Geometry and grey levels, or None where all of them are disabled."""
     parts: list[nn.Module] = []
     if spec.flip:
         parts.append(RandomHorizontalFlip(p=spec.flip))
@@ -152,11 +179,11 @@ def _kornia(spec: AugmentSpec) -> nn.Module | None:
             )
         )
     if spec.gamma:
-        parts.append(RandomGamma(gamma=_about_one(spec.gamma), p=0.5))
+        parts.append(RandomGamma(gamma=_about_one(spec.gamma), p=spec.chance))
     if spec.brightness:
-        parts.append(RandomBrightness((1 - spec.brightness, 1 + spec.brightness), p=0.5))
+        parts.append(RandomBrightness((1 - spec.brightness, 1 + spec.brightness), p=spec.chance))
     if spec.contrast:
-        parts.append(RandomContrast(_about_one(spec.contrast), p=0.5))
+        parts.append(RandomContrast(_about_one(spec.contrast), p=spec.chance))
     if spec.noise:
         parts.append(RandomGaussianNoise(std=spec.noise, p=0.3))
     return AugmentationSequential(*parts, data_keys=["input", "mask"]) if parts else None

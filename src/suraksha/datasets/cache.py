@@ -18,14 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suraksha.datasets.catalogue import DatasetSpec
-from suraksha.datasets.folds import clean_table
 from suraksha.datasets.hashes import (
     canonical_json,
     file_sha256,
-    image_sha256,
-    mask_sha256,
     record_sha256,
 )
+from suraksha.datasets.items import CacheItem, describe_cases, facts_of
 from suraksha.datasets.layouts import Case, Progress, find_cases, load_case, locate
 from suraksha.datasets.names import listing
 from suraksha.datasets.phash import (
@@ -33,48 +31,17 @@ from suraksha.datasets.phash import (
     fingerprint,
     fingerprint_from_hex,
     fingerprint_hex,
-    group_names,
-    near_duplicates,
 )
 from suraksha.datasets.records import decode_json, read_capped
 from suraksha.errors import DataError, ModelError
 from suraksha.files import beside, lock, sweep, write_bytes
 from suraksha.preprocessing import Preparation, resize_image, resize_mask
-from suraksha.types import Image
 
 FORMAT = 2
-# how long to wait while another process packs the same cache
+# how long to wait for another process that packs the same cache
 PATIENCE_S = 600.0
 IMAGES, MASKS, INDEX = "images.npy", "masks.npy", "index.json"
 REPACK = "Delete the folder and pack the data set again"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheItem:
-    """What a cache knows of one image besides its pixels.
-
-    Args:
-        name: The image's name.
-        label: Its class.
-        normal: Whether its class shows no lesion.
-        group: Its group: of the shipped table for BUSI, of the description's groups file, or of
-            the near-duplicates that the audit finds.
-        image_sha256: Hash of the image's own pixels, before any resizing.
-        mask_sha256: Hash of its mask, before any resizing.
-        height: Rows of the image itself.
-        width: Columns of the image itself.
-        consistent: False where the shipped table says that a twin contradicts it.
-    """
-
-    name: str
-    label: str
-    normal: bool
-    group: str
-    image_sha256: str
-    mask_sha256: str
-    height: int
-    width: int
-    consistent: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +49,7 @@ class Cache:
     """An open cache.
 
     Args:
-        folder: Where it lies.
+        folder: Its folder.
         dataset: The data set's name.
         preparation: How its images were resized and are to be normalised.
         items: Its images, in the order of the arrays.
@@ -103,7 +70,7 @@ class Cache:
 
     @property
     def truth_sha256(self) -> str:
-        """A hash of the images, masks and classes as the data set has them, at any size."""
+        """A hash of the images, masks and classes at their own size, whatever the cache's."""
         known = [[i.name, i.label, i.image_sha256, i.mask_sha256] for i in self.items]
         return hashlib.sha256(canonical_json({"items": sorted(known)})).hexdigest()
 
@@ -113,7 +80,7 @@ class Cache:
         return bits.view(np.bool_)
 
     def select(self, names: Sequence[str]) -> NDArray[np.intp]:
-        """The places of images in the arrays, in the order of the names.
+        """The rows of images in the arrays, in the order of the names.
 
         Raises:
             DataError: A name that the cache does not hold; all of them are given.
@@ -123,7 +90,7 @@ class Cache:
         if unknown:
             raise DataError(
                 f"{len(unknown)} images are not in the cache {self.folder}",
-                f"it holds no {listing(unknown, shown=None)}",
+                f"it does not contain {listing(unknown, shown=None)}",
                 "Pack the data set that the split was made from",
             )
         return np.array([place[name] for name in names], dtype=np.intp)
@@ -165,12 +132,12 @@ def open_cache(folder: str | Path) -> Cache:
     folder = Path(folder)
     try:
         raw = read_capped(folder / INDEX)
-        version = decode_json(folder / INDEX, raw, _Format).format
+        version = decode_json(raw, _Format, path=folder / INDEX).format
         if version != FORMAT:
             raise DataError(
                 f"the cache {folder} has format {version}", f"this version reads {FORMAT}", REPACK
             )
-        index = decode_json(folder / INDEX, raw, _Index)
+        index = decode_json(raw, _Index, path=folder / INDEX)
         if canonical_json(_seal(_index_record(index))) != raw:
             raise _altered(folder, INDEX)
         for name in (IMAGES, MASKS):
@@ -218,19 +185,19 @@ def pack(
     spec: DatasetSpec | None = None,
     progress: Progress | None = None,
 ) -> Cache:
-    """Pack a data set at one size. An interrupted pack leaves nothing that opens.
+    """Pack a data set at one size. An interrupted pack leaves nothing that can be opened.
 
     Args:
         root: The data set's folder.
-        folder: Where the cache is to lie. If the same cache lies there already it is kept.
+        folder: The cache's folder. If it already holds the same cache, that is kept.
         preparation: Size, channels, and the normalisation that training is to use.
         spec: The data set's description; by default found as ``layouts.locate`` says.
         progress: Wraps the cases while they are read, as ``tqdm`` does.
 
     Raises:
-        DataError: A data set that is broken, or a folder that holds something else.
+        DataError: A data set with faults, or a folder that contains something else.
         InputError: An image or mask that cannot be read.
-        BusyError: Another process packs into the folder, and does not end.
+        BusyError: Another process keeps packing into the folder.
         OSError: A place that cannot be written.
     """
     folder = Path(folder)
@@ -299,6 +266,19 @@ def _write(
         facts.append(facts_of(case, image, mask=mask))
     images.flush()
     masks.flush()
+    items = describe_cases(cases, facts, prints=prints)
+    return _write_index(part, dataset, preparation, items=items, prints=prints)
+
+
+def _write_index(
+    part: Path,
+    dataset: str,
+    preparation: Preparation,
+    *,
+    items: Sequence[CacheItem],
+    prints: NDArray[np.bool_],
+) -> str:
+    """Write the index of the two arrays in ``part``; the cache's hash."""
     record = {
         "format": FORMAT,
         "dataset": dataset,
@@ -308,7 +288,7 @@ def _write(
             "std": float(preparation.std),
         },
         "arrays": {name: file_sha256(part / name) for name in (IMAGES, MASKS)},
-        "items": [asdict(item) for item in describe_cases(cases, facts, prints=prints)],
+        "items": [asdict(item) for item in items],
         "fingerprints": [fingerprint_hex(bits) for bits in prints],
     }
     sealed = _seal(record)
@@ -316,54 +296,45 @@ def _write(
     return str(sealed["sha256"])
 
 
-def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-
-
-def facts_of(case: Case, image: Image, *, mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """The fields of a ``CacheItem`` that one image and its mask decide."""
-    return {
-        "name": case.name,
-        "label": case.label,
-        "normal": case.normal,
-        "image_sha256": image_sha256(image),
-        "mask_sha256": mask_sha256(mask),
-        "height": image.shape[0],
-        "width": image.shape[1],
-    }
-
-
-def describe_cases(
-    cases: Sequence[Case], facts: Sequence[dict[str, Any]], *, prints: NDArray[np.bool_]
-) -> list[CacheItem]:
-    """What is known of images: the facts, and their groups.
-
-    Groups are a groups file's or the shipped table's where these hold all images, or else the
-    near-duplicates among the images given.
+def save_cache(cache: Cache, folder: str | Path) -> Cache:
+    """Write a cache that is held in memory, such as a mixture. Nothing half-written opens.
 
     Args:
-        cases: The images.
-        facts: Their facts, see ``facts_of``.
-        prints: (N, 256) bool, their fingerprints.
+        cache: The cache.
+        folder: Its folder; if it already holds the same cache, nothing is written.
+
+    Returns:
+        The cache, opened from the folder.
+
+    Raises:
+        DataError: The folder holds something else.
+        BusyError: Another process writes into the folder, and does not end.
+        OSError: The folder cannot be written.
     """
-    table = clean_table()
-    rows = [table.get(fact["name"]) for fact in facts]
-    known = [
-        row
-        if row and (row.image_sha256, row.mask_sha256) == (f["image_sha256"], f["mask_sha256"])
-        else None
-        for row, f in zip(rows, facts, strict=True)
-    ]
-    stated = [
-        case.group or (row.group if row else None) for case, row in zip(cases, known, strict=True)
-    ]
-    computed = group_names([case.name for case in cases], near_duplicates(prints))
-    whole = all(group is not None for group in stated)
-    return [
-        CacheItem(
-            **fact,
-            group=(stated[i] if whole else None) or computed[i],
-            consistent=row.consistent if row else True,
-        )
-        for i, (fact, row) in enumerate(zip(facts, known, strict=True))
-    ]
+    folder = Path(folder)
+    with lock(folder, wait=PATIENCE_S):
+        sweep(folder)
+        present = open_cache(folder) if _is_taken(folder) else None
+        part = beside(folder)
+        part.mkdir()
+        try:
+            np.save(part / IMAGES, cache.images)
+            np.save(part / MASKS, cache.packed_masks)
+            sha256 = _write_index(
+                part,
+                cache.dataset,
+                cache.preparation,
+                items=cache.items,
+                prints=cache.fingerprints,
+            )
+            if present is None:
+                part.rename(folder)
+            elif present.sha256 != sha256:
+                raise _different(folder, present)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return open_cache(folder)
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)

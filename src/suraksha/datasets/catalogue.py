@@ -99,7 +99,7 @@ class DatasetSpec:
         citation: What to cite, one line.
         licence: What its publishers allow, one line.
         open_licence: Whether that is a clear licence that allows any use with attribution.
-        limits: What a network trained on it cannot be trusted with, for the bundle's card.
+        limits: Where a network trained on it is unreliable, for the bundle's card.
 
     Raises:
         DataError: No class, a label twice, a pattern without exactly one ``{stem}``, a path that

@@ -1,4 +1,4 @@
-"""Which of several training processes this is, and sums over all of them."""
+"""The rank of this process in distributed training, and sums over all processes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ import os
 import torch.distributed
 from torch import Tensor
 
-# what torchrun and SLURM tell each process that they start
+# environment variables that torchrun and SLURM set in each process
 LAUNCHED = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 def rank() -> int:
-    """The place of this process among those that train together, 0 where it is alone."""
-    return torch.distributed.get_rank() if _together() else 0
+    """The rank of this process, 0 without distributed training."""
+    return torch.distributed.get_rank() if _is_distributed() else 0
 
 
 def summed(value: Tensor) -> Tensor:
-    """The sum of a tensor over all processes that train together; the tensor where one is alone."""
-    if _together():
+    """The sum of a tensor over all processes; the tensor itself without distributed training."""
+    if _is_distributed():
         value = value.clone()
         torch.distributed.all_reduce(value)
     return value
 
 
 def launched_rank() -> int | None:
-    """The place that a launcher gave this process, None where it was started by hand."""
-    told = [os.environ[name] for name in LAUNCHED if name in os.environ]
-    return int(told[0]) if told else None
+    """The rank that a launcher gave this process, None without a launcher."""
+    ranks = [os.environ[name] for name in LAUNCHED if name in os.environ]
+    return int(ranks[0]) if ranks else None
 
 
-def _together() -> bool:
+def _is_distributed() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_initialized()

@@ -69,16 +69,23 @@ def fetch(
             archive = stack.enter_context(_local(source, target, progress))
             facts = table and stack.enter_context(_local(table, target, progress))
             _check_hash(archive, spec, sha256)
-            part = beside(target)
-            try:
+            with _beside(target) as part:
                 unpack(archive, part, progress=progress)
                 if table and facts:
                     _add_table(part, spec, facts, name=_file_name(table))
                 scan(part, spec)
                 part.rename(target)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
     return target
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A hidden name beside the target; what still has it afterwards is deleted."""
+    part = beside(target)
+    try:
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 @contextmanager

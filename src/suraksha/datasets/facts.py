@@ -34,7 +34,7 @@ class Facts:
 
 
 def read_facts(
-    folder: Path, spec: DatasetSpec, files: Sequence[Path]
+    folder: Path, spec: DatasetSpec, *, files: Sequence[Path]
 ) -> tuple[Mapping[Path, Facts], tuple[str, ...]]:
     """Read the table of a data set.
 
@@ -55,7 +55,7 @@ def read_facts(
         return dict.fromkeys(files, Facts()), ()
     table, path = spec.table, _table_file(folder, spec.table)
     rows = read_table(path)
-    require_columns(path, rows, table.columns)
+    require_columns(rows, table.columns, path=path)
     counts = Counter(row[table.image] for row in rows)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -146,7 +146,7 @@ def read_groups(path: Path, names: Sequence[str]) -> Mapping[str, str]:
         DataError: A file that cannot be read, or that leaves an image out.
     """
     rows = read_table(path)
-    require_columns(path, rows, ("image", "group"))
+    require_columns(rows, ("image", "group"), path=path)
     groups = {row["image"]: row["group"] for row in rows}
     without = [name for name in names if not groups.get(name)]
     if without:

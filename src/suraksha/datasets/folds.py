@@ -27,7 +27,7 @@ FOLDS = 5
 
 
 class Item(Protocol):
-    """What a split needs to know of an image; `cache.CacheItem` has it."""
+    """What a split needs to know of an image; `items.CacheItem` has it."""
 
     @property
     def name(self) -> str:

@@ -50,7 +50,7 @@ def file_sha256(path: Path) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """The one way in which a record is written: sorted keys, indented, UTF-8, ends in a newline."""
+    """The canonical JSON of a record: sorted keys, indented, UTF-8, with a final newline."""
     text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 

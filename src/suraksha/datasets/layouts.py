@@ -144,7 +144,7 @@ def scan(root: str | Path, spec: DatasetSpec | None = None) -> Scan:
     """
     folder, spec = locate(root, spec)
     files, places = _image_files(folder, spec)
-    facts, absent = read_facts(folder, spec, [file for _, file in files])
+    facts, absent = read_facts(folder, spec, files=[file for _, file in files])
     found = [(facts[file].entry or entry, file) for entry, file in files]
     masks, orphans = _assign_masks(folder, spec, found, places)
     cases = [

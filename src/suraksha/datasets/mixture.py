@@ -113,8 +113,3 @@ def refuse_cross_duplicates(caches: Sequence[Cache], *, max_distance: int = MAX_
 
 def _name(cache: Cache, row: int) -> str:
     return qualified(cache.dataset, cache.items[row].name)
-
-
-def parts_of(cache: Cache) -> tuple[str, ...]:
-    """The data sets of a cache, sorted; one where it is not a mixture."""
-    return tuple(sorted(cache.dataset.split("+")))

@@ -1,12 +1,12 @@
 """Synthetic B-mode images of a breast, with lesions of exactly known shape and size.
 
-They serve tests, demos and anyone without data. They are SYNTHETIC: a simple model of speckle, not
-of patients. Nothing clinical may be concluded from them, nor from a score reached on them.
+They are for tests, demos and users without data. They are SYNTHETIC: a simple model of speckle, not
+of patients. No clinical conclusion may be drawn from them, or from a score on them.
 
 The model: scatterers with random complex amplitudes, scaled by a map of echogenicity, are blurred
 with a Gaussian point-spread function that widens away from the focus; attenuation, electronic noise
 and time-gain compensation follow; the envelope is compressed logarithmically. As many scatterers
-share a resolution cell, the envelope of a uniform region is Rayleigh distributed, of mean / std
+are in a resolution cell, the envelope of a uniform region is Rayleigh distributed, of mean / std
 1.91 (Burckhardt 1978, doi 10.1109/T-SU.1978.30978; Wagner et al. 1983, doi
 10.1109/T-SU.1983.31404). The signal is demodulated: the carrier's phase within a pixel is part of
 the random amplitude.
@@ -56,11 +56,11 @@ FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
-    """A synthetic image and its truth. Nothing clinical may be concluded from it.
+    """A synthetic image and its exact truth. No clinical conclusion may be drawn from it.
 
     Args:
         image: (H, W) uint8 with spacing; its name starts with ``synthetic-``.
-        mask: (H, W) bool, read-only: pixels of which the centre lies inside an outline.
+        mask: (H, W) bool, read-only: pixels whose centre is inside an outline.
         lesions: One for each lesion of the spec, in its order.
         spec: What it was made from.
     """
@@ -74,7 +74,7 @@ class Phantom:
 def _speckle(
     spec: PhantomSpec, amplitude: Floats, rng: np.random.Generator
 ) -> NDArray[np.complex128]:
-    """Scatterers of these amplitudes seen through the point-spread function, of unit gain."""
+    """Scatterers of these amplitudes, blurred by a point-spread function of unit gain."""
     wavelength_mm = SPEED_MM_PER_US / spec.frequency_mhz
     axial = PULSE_WAVELENGTHS * wavelength_mm / FWHM_PER_SIGMA / spec.spacing.row_mm
     focus = F_NUMBER * wavelength_mm / FWHM_PER_SIGMA / spec.spacing.col_mm
@@ -94,12 +94,12 @@ def _speckle(
     unit = np.linalg.norm(ndimage.gaussian_filter1d(impulse, axial))
     field = ndimage.gaussian_filter1d(field, axial, axis=0) / unit
     rows, columns = amplitude.shape
-    seen: NDArray[np.complex128] = field[margin[0] :, margin[1] :][:rows, :columns]
-    return seen
+    cropped: NDArray[np.complex128] = field[margin[0] :, margin[1] :][:rows, :columns]
+    return cropped
 
 
 def _behind(spec: PhantomSpec, masks: list[NDArray[np.bool_]]) -> Floats:
-    """Change of brightness in dB by what the beam crossed on its way, (H, W)."""
+    """Change of brightness in dB caused by the lesions that the beam crossed, (H, W)."""
     change = np.zeros(spec.shape)
     for lesion, mask in zip(spec.lesions, masks, strict=True):
         crossed = np.cumsum(mask, axis=0, dtype=np.float64)
@@ -115,10 +115,10 @@ def make_phantom(spec: PhantomSpec) -> Phantom:
         spec: All that determines it.
 
     Returns:
-        The phantom. Nothing clinical may be concluded from it.
+        The phantom. No clinical conclusion may be drawn from it.
 
     Raises:
-        UsageError: A lesion that leaves the image or overlaps another one.
+        UsageError: A lesion that extends outside the image or overlaps another one.
     """
     masks = lesion_masks(spec)
     level = echogenicity(spec, masks) + _behind(spec, masks)
@@ -141,7 +141,7 @@ def make_phantom(spec: PhantomSpec) -> Phantom:
 
 
 def _sample_lesion(rng: np.random.Generator, benign: bool, width_mm: float) -> LesionSpec:
-    """A lesion as textbooks draw them: wider than tall and smooth, or taller and spiculated."""
+    """A textbook lesion: wider than tall and smooth, or taller than wide and spiculated."""
     scale = min(1.0, width_mm / 50)
     long, short = rng.uniform(4.5, 9.0) * scale, rng.uniform(0.5, 0.75)
     centre = (rng.uniform(14, 20), width_mm * rng.uniform(0.35, 0.65))
@@ -174,8 +174,8 @@ def sample_phantom(seed: int, number: int, *, shape: tuple[int, int] = SHAPE) ->
     """One of a series of varied synthetic images for tests, demos and trials of training.
 
     Of six, one has no lesion, three are benign-like (smooth, wider than tall, often brighter
-    behind) and two malignant-like (spiculated, taller than wide, often with a shadow). So textbooks
-    draw them; patients differ: nothing clinical may be concluded.
+    behind) and two malignant-like (spiculated, taller than wide, often with a shadow). This is how
+    textbooks draw them; patients differ, and no clinical conclusion may be drawn.
 
     Args:
         seed: Selects the series.

@@ -1,4 +1,4 @@
-"""A synthetic data set in the layout of BUSI, for tests, trials and anyone without data."""
+"""A synthetic data set in the layout of BUSI, for tests, trials and users without data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_phantoms(
 ) -> int:
     """Write synthetic images and masks that ``find_cases`` reads.
 
-    Nothing clinical may be concluded from them. The folder is there whole or not at all.
+    No clinical conclusion may be drawn from them. The folder is written completely or not at all.
 
     Args:
         folder: A folder that does not exist yet, or is empty.
@@ -39,16 +39,16 @@ def write_phantoms(
 
     Raises:
         UsageError: A count below 4 or a seed below 0.
-        DataError: The folder holds something.
+        DataError: The folder is not empty.
     """
     if count < 4:
         raise UsageError(
-            f"count = {count} cannot be used", "the first four show all kinds", "Give 4 or more"
+            f"count = {count} cannot be used", "fewer do not show all kinds", "Give 4 or more"
         )
     if seed < 0:
         raise UsageError(f"seed = {seed} cannot be used", "it is below 0", "Give 0 or more")
     if folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty", "files there might be lost", "Give a new folder")
+        raise DataError(f"{folder} is not empty", "nothing is overwritten", "Give a new folder")
     with lock(folder):
         sweep(folder)
         part = beside(folder)
@@ -76,7 +76,7 @@ def _write(
 def _description(spacing_mm: float) -> str:
     classes = "\n".join(f'{kind} = "{kind}/*.png"' for kind in sorted(set(SERIES)))
     return (
-        "# Synthetic images: nothing clinical may be concluded from them.\n"
+        "# Synthetic images: no clinical conclusion may be drawn from them.\n"
         f'name = "synthetic"\nspacing_mm = {spacing_mm!r}\nnormal = ["normal"]\n\n'
         f"[classes]\n{classes}\n"
     )

@@ -1,4 +1,4 @@
-"""What a phantom is made from, and the exact size of its lesions."""
+"""The specification of a phantom, and the exact size of its lesions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Layer:
     """A layer of tissue, from the skin downwards.
 
     Args:
-        name: What it stands for.
+        name: The tissue.
         thickness_mm: Mean thickness; the last layer reaches the bottom in any case.
         level_db: Mean echogenicity, in dB relative to white.
-        texture: What lies in it: ``plain`` is nothing but speckle.
+        texture: Its structure; ``plain`` is speckle alone.
     """
 
     name: str
@@ -59,13 +59,13 @@ class LesionSpec:
 
     Args:
         centre_mm: (row, col) from the image's top left corner, in mm.
-        semi_axes_mm: Of the ellipse that the outline is made from, in mm; the first lies along
-            the columns where the angle is 0.
+        semi_axes_mm: Of the ellipse that the outline is made from, in mm; the first is along
+            the columns if the angle is 0.
         angle_deg: Turns the outline, clockwise on the screen.
-        kind: Smooth, wavy or with spikes.
+        kind: Smooth, wavy or spiculated.
         level_db: Echogenicity in dB relative to white.
         posterior: Brightness behind the lesion.
-        posterior_db: How much darker or brighter it is behind the lesion's thickest part.
+        posterior_db: Change of brightness behind the thickest part of the lesion, in dB.
         outline_seed: Selects waves and spikes.
     """
 
@@ -91,14 +91,14 @@ class LesionSpec:
 
 @dataclass(frozen=True, slots=True)
 class PhantomSpec:
-    """All that determines a phantom: the same spec gives the same image.
+    """All parameters of a phantom: the same spec gives the same image.
 
     Args:
         shape: (rows, columns) in pixels.
         spacing: Size of a pixel.
         seed: Of scatterers, textures and noise.
         layers: From the skin downwards.
-        lesions: Wholly inside the image and apart from each other.
+        lesions: Inside the image, without overlap.
         frequency_mhz: Sets the resolution and the attenuation.
         looks: How many independent patterns of speckle are averaged, as in spatial compounding;
             the Rayleigh statistics hold for 1.
@@ -130,12 +130,12 @@ class PhantomSpec:
 
 @dataclass(frozen=True, slots=True)
 class LesionTruth:
-    """What is known of a lesion from its outline's formula, not from its pixels.
+    """Size of a lesion by the formula of its outline, not by its pixels.
 
     Args:
-        spec: The lesion as it was asked for.
+        spec: The lesion.
         area_mm2: Area of the outline.
-        long_axis_mm: Greatest diameter.
+        long_axis_mm: Maximum diameter.
         short_axis_mm: Width perpendicular to it.
     """
 
@@ -174,7 +174,7 @@ def _outline(lesion: LesionSpec) -> Floats:
 
 
 def _inside(lesion: LesionSpec, spec: PhantomSpec) -> NDArray[np.bool_]:
-    """The pixels of which the centre lies inside the outline, (H, W) bool."""
+    """The pixels whose centre is inside the outline, (H, W) bool."""
     shape, spacing = spec.shape, spec.spacing
     rows = (np.arange(shape[0])[:, None] + 0.5) * spacing.row_mm - lesion.centre_mm[0]
     columns = (np.arange(shape[1])[None] + 0.5) * spacing.col_mm - lesion.centre_mm[1]
@@ -215,13 +215,13 @@ def lesion_masks(spec: PhantomSpec) -> list[NDArray[np.bool_]]:
     """The mask of each lesion, (H, W) bool.
 
     Args:
-        spec: Where the lesions lie.
+        spec: The phantom with its lesions.
 
     Returns:
         A mask for each lesion, in the spec's order.
 
     Raises:
-        UsageError: A lesion without size, across the image's edge or over another one.
+        UsageError: A lesion without size, one that extends outside the image, or two that overlap.
     """
     height = spec.shape[0] * spec.spacing.row_mm
     width = spec.shape[1] * spec.spacing.col_mm
@@ -230,7 +230,7 @@ def lesion_masks(spec: PhantomSpec) -> list[NDArray[np.bool_]]:
         if outline.min() < 0 or outline[:, 0].max() > height or outline[:, 1].max() > width:
             raise UsageError(
                 f"{lesion} cannot be drawn",
-                f"it leaves the image of {height:g} x {width:g} mm",
+                f"it extends outside the image of {height:g} x {width:g} mm",
                 "Move it or make it smaller",
             )
     masks = [_inside(lesion, spec) for lesion in spec.lesions]

@@ -1,4 +1,4 @@
-"""The tissue of a phantom: a map of echogenicity, without speckle."""
+"""The tissue of a phantom: a map of echogenicity without speckle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FASCIA_MM, FASCIA_DB = 0.18, 13.0
 
 
 class _Tissue:
-    """Draws the layers; keeps what all of them need."""
+    """Draws the layers of tissue, with one random generator."""
 
     def __init__(self, spec: PhantomSpec) -> None:
         self.shape = spec.shape
@@ -24,7 +24,7 @@ class _Tissue:
     def noise(self, row_mm: float, col_mm: float) -> Floats:
         """(H, W) smooth random values, mean 0 and variance 1, of these correlation lengths."""
         sigma = np.array([row_mm, col_mm]) / self.step
-        # A margin, since what is filtered through its spectrum meets itself at the edges.
+        # A margin, because filtering the spectrum wraps around at the edges.
         rows, columns = (
             fft.next_fast_len(int(size + 3 * wide), real=True)
             for size, wide in zip(self.shape, sigma, strict=True)
@@ -39,13 +39,13 @@ class _Tissue:
         return part
 
     def fascia(self, below: Floats) -> Floats:
-        """A thin bright line where ``below`` is 0, stronger and weaker along its way."""
+        """A thin bright line where ``below`` is 0, of varying strength."""
         strength = np.clip(0.7 + 0.4 * self.noise(2, 3), 0, 1.2)
         line: Floats = FASCIA_DB * strength * np.exp(-((below / FASCIA_MM) ** 2))
         return line
 
     def texture(self, layer: Layer, below: Floats) -> Floats:
-        """The layer's departure from its mean level in dB; ``below`` is mm below its top."""
+        """The layer's deviation from its mean level in dB; ``below`` is mm below its top."""
         if layer.texture == "skin":
             entry: Floats = 14 * np.exp(-((below / 0.3) ** 2))
             end: Floats = 10 * np.exp(-(((below - layer.thickness_mm) / 0.2) ** 2))
@@ -61,7 +61,7 @@ class _Tissue:
         return np.zeros(self.shape)
 
     def striations(self, below: Floats) -> Floats:
-        """Long thin fibres, a few degrees from the layer's surface."""
+        """Long thin fibres, tilted a few degrees against the surface of the layer."""
         fibres = self.noise(0.17, 4)
         columns = np.arange(self.shape[1]) * self.step[1]
         slope = self.rng.uniform(-0.12, 0.12)
@@ -74,7 +74,7 @@ class _Tissue:
         return texture
 
     def lobules(self, below: Floats) -> Floats:
-        """Dark lobules in a net of septa, which are the brighter the flatter they lie."""
+        """Dark lobules in a net of septa; horizontal septa are brighter."""
         cell = np.array(LOBULE_MM)
         places = np.indices(self.shape).astype(np.float64) * self.step[:, None, None]
         places += np.stack([0.5 * self.noise(1.5, 3), 1.3 * self.noise(1.5, 3)])

@@ -1,8 +1,8 @@
 """Near-duplicate images, by a 256-bit perceptual hash (pHash) and single linkage.
 
 The hash is that of Zauner, "Implementation and benchmarking of perceptual image hash functions"
-(2010), with 16 x 16 low frequencies of the cosine transform instead of 8 x 8. Size, brightness and
-contrast hardly change it.
+(2010), with 16 x 16 low frequencies of the cosine transform instead of 8 x 8. It is robust to
+size, brightness and contrast.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCK = 512
 
 
 def fingerprint(image: Image) -> NDArray[np.bool_]:
-    """The (256,) bits of an image: which low frequencies lie above their median."""
+    """The (256,) bits of an image: which low frequencies are above their median."""
     grey = PilImage.fromarray(to_uint8(image.pixels, 1))
     small = np.asarray(grey.resize((GRID, GRID), PilImage.Resampling.BILINEAR), dtype=np.float64)
     low = np.asarray(dctn(small, norm="ortho"))[:LOW, :LOW].ravel()
@@ -53,7 +53,7 @@ def fingerprint_from_hex(text: str) -> NDArray[np.bool_]:
 def near_duplicates(
     fingerprints: NDArray[np.bool_], *, max_distance: int = MAX_DISTANCE
 ) -> NDArray[np.intp]:
-    """Number the groups of images that a chain of near-duplicates links.
+    """Number the groups of images that chains of near-duplicates connect.
 
     Args:
         fingerprints: (N, 256) bits, a row per image.
@@ -101,7 +101,7 @@ def cross_duplicates(
 
 
 def group_names(names: Sequence[str], labels: NDArray[np.intp]) -> list[str]:
-    """A stable name for each image's group: that of the group's first image."""
+    """A stable name of each image's group: that of the group's first image."""
     first: dict[int, str] = {}
     for name, label in zip(names, labels.tolist(), strict=True):
         first.setdefault(label, name)

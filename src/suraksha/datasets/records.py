@@ -57,8 +57,8 @@ def decode_toml(path: Path, kind: type[Record], *, max_bytes: int = 1 << 20) -> 
         raise (_unknown_key(path, kind, error) or _unusable(path, error)) from error
 
 
-def decode_json(path: Path, content: bytes, kind: type[Record]) -> Record:
-    """Decode JSON that was read from ``path``.
+def decode_json(content: bytes, kind: type[Record], *, path: Path) -> Record:
+    """Decode JSON that was read from ``path``, which errors name.
 
     Raises:
         DataError: It is not JSON, lacks a key, has one that the record does not have, or holds a

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from suraksha.datasets.cache import Cache, CacheItem, describe_cases, facts_of, is_cache, open_cache
+from suraksha.datasets.cache import Cache, is_cache, open_cache
 from suraksha.datasets.catalogue import DatasetSpec
+from suraksha.datasets.items import CacheItem, describe_cases, facts_of
 from suraksha.datasets.layouts import Progress, find_cases, load_case, locate
 from suraksha.datasets.names import dataset_of_name, listing, local_name, qualified
 from suraksha.datasets.phash import fingerprint

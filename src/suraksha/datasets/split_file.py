@@ -1,4 +1,4 @@
-"""A split as a value and as a file: three lists of names, and the hash of every image."""
+"""Splits and their files: three lists of names, and the hash of every image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Split:
         protocol: Name of the protocol that made it.
         parameter: Which of its splits, such as ``"seed=0"``, ``"list=1"`` or ``"fold=0"``.
         train: Names of the training images, natural-sorted.
-        validation: Names of those that may choose an epoch or a threshold; may be empty.
+        validation: Names of those that may be used to choose an epoch or threshold; may be empty.
         test: Names of those that are only scored, natural-sorted; ``community`` keeps its order.
         images: SHA-256 of the pixels of every image of the three parts, by name.
 
@@ -78,7 +78,7 @@ class Split:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write the split as JSON, whole or not at all.
+        """Write the split as JSON, atomically.
 
         Raises:
             OSError: A place that cannot be written.
@@ -116,7 +116,7 @@ def load_split(path: str | Path) -> Split:
     """
     path = Path(path)
     try:
-        record = decode_json(path, read_capped(path), _SplitFile)
+        record = decode_json(read_capped(path), _SplitFile, path=path)
     except OSError as error:
         raise DataError(f"the split {path} cannot be read", str(error), REMAKE) from error
     if record.format != FORMAT:

@@ -164,7 +164,7 @@ def hospitals_split(items: Sequence[HashedItem], *, number: int, fold: int = 0) 
         fold: Which fold of each set tests where the number is 0.
 
     Raises:
-        UsageError: A single data set, or a number that is no data set's.
+        UsageError: A single data set, or a number without a data set.
         DataError: Images that do not fit their data set's folds.
     """
     names = sorted({dataset_of_name(item.name) for item in items})
@@ -256,7 +256,7 @@ def _joined(
 def hold_out(split: Split, items: Sequence[Item], *, fraction: float, seed: int) -> Split:
     """Move a fraction of the training part to validation, whole groups at a time, class by class.
 
-    In a mixture each data set gives that fraction of its own images.
+    In a mixture each data set gives the same fraction of its images.
 
     Args:
         split: A split without a validation part; the test part stays as it is.

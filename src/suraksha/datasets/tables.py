@@ -63,7 +63,7 @@ def read_table(path: Path) -> list[Row]:
         raise _unusable(path, str(error) or type(error).__name__) from error
 
 
-def require_columns(path: Path, rows: list[Row], columns: Iterable[str]) -> None:
+def require_columns(rows: list[Row], columns: Iterable[str], *, path: Path) -> None:
     """Refuse a table that is empty or lacks a column.
 
     Raises:

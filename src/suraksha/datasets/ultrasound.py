@@ -1,7 +1,7 @@
-"""Augmentation that a scanner, not a camera, would give: on batches of B-mode, in place of none.
+"""Ultrasound augmentation: effects of scanners and examiners on batches of B-mode images.
 
-Every function takes images (N, C, h, w) in 0..1 and returns new ones; which images are varied
-and how is drawn from torch's generator. Rows are depth.
+Every function takes images (N, C, h, w) in 0..1 and returns new ones. Which images are changed,
+and how, is drawn from torch's generator. Rows are depth.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 CURVE_POINTS = 5
+FIELD_POINTS = (4, 4)
 SHADOW_DARKNESS = (0.3, 0.9)
 MARK_TEXT = (5, 3)  # rows and columns of a drawn letter's dots
 
@@ -19,10 +20,10 @@ def _uniform(count: int, low: float, high: float, *, like: Tensor) -> Tensor:
     return torch.empty(count, 1, 1, 1, device=like.device).uniform_(low, high)
 
 
-def _some(images: Tensor, varied: Tensor, chance: float) -> Tensor:
-    """Each image varied with a chance, else as it was."""
+def _some(images: Tensor, changed: Tensor, chance: float) -> Tensor:
+    """Each image in its changed form with a probability, otherwise as it was."""
     chosen = torch.rand(len(images), 1, 1, 1, device=images.device) < chance
-    return torch.where(chosen, varied, images)
+    return torch.where(chosen, changed, images)
 
 
 def speckle(images: Tensor, strength: float) -> Tensor:
@@ -30,7 +31,7 @@ def speckle(images: Tensor, strength: float) -> Tensor:
 
     Args:
         images: (N, C, h, w) in 0..1.
-        strength: Greatest standard deviation of the factor.
+        strength: Maximum standard deviation of the factor.
     """
     count, _, height, width = images.shape
     grain = float(torch.empty(()).uniform_(1.0, 3.0))
@@ -41,29 +42,79 @@ def speckle(images: Tensor, strength: float) -> Tensor:
     return _some(images, images * factor, 0.5)
 
 
-def gain(images: Tensor, change: float) -> Tensor:
-    """Multiply each row by a smooth random curve, as another time-gain compensation would.
+def gain(images: Tensor, change: float, *, chance: float = 0.5) -> Tensor:
+    """Multiply each row by a smooth random curve, as another time-gain compensation does.
 
     Args:
         images: (N, C, h, w) in 0..1.
-        change: Greatest change; 0.3 means factors of 0.7 to 1.3 at five depths.
+        change: Maximum change; 0.3 means factors of 0.7 to 1.3 at five depths.
+        chance: Probability that an image is changed.
     """
     points = torch.empty(len(images), 1, CURVE_POINTS, 1, device=images.device)
     points.uniform_(1 - change, 1 + change)
     curve = F.interpolate(points, size=(images.shape[2], 1), mode="bicubic", align_corners=True)
-    return _some(images, images * curve, 0.5)
+    return _some(images, images * curve, chance)
 
 
-def attenuation(images: Tensor, strength: float) -> Tensor:
+def local_gain(images: Tensor, spread: float, *, chance: float = 0.5) -> Tensor:
+    """Multiply by a smooth random gain field, as coupling and focus differ over the image.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        spread: Standard deviation of the log of the gain at 4 x 4 points.
+        chance: Probability that an image is changed.
+    """
+    points = spread * torch.randn(len(images), 1, *FIELD_POINTS, device=images.device)
+    field = F.interpolate(points, size=images.shape[2:], mode="bicubic", align_corners=True)
+    return _some(images, images * field.exp(), chance)
+
+
+def blur(images: Tensor, chance: float) -> Tensor:
+    """Smooth with a 3 x 3 mean filter, as a scanner of lower resolution would.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        chance: Probability that an image is changed.
+    """
+    smooth = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+    return _some(images, smooth, chance)
+
+
+def zoom(images: Tensor, masks: Tensor, *, amount: float, aspect: float) -> tuple[Tensor, Tensor]:
+    """Magnify about a random centre and change the aspect ratio; outside the image is black.
+
+    Args:
+        images: (N, C, h, w) in 0..1.
+        masks: (N, 1, h, w) in 0..1.
+        amount: Maximum log magnification, the same for both axes.
+        aspect: Maximum log factor by which columns are magnified more, and rows less.
+
+    Returns:
+        Images and masks of the same shapes.
+    """
+    count = len(images)
+    magnified = _uniform(count, -amount, amount, like=images).view(count)
+    stretched = _uniform(count, -aspect, aspect, like=images).view(count)
+    limit = (1 - magnified.exp()).abs()
+    matrices = torch.zeros(count, 2, 3, device=images.device)
+    for axis, sign in enumerate((1, -1)):
+        matrices[:, axis, axis] = torch.exp(-(magnified + sign * stretched))
+        matrices[:, axis, 2] = limit * _uniform(count, -1, 1, like=images).view(count)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    return tuple(F.grid_sample(x, grid, align_corners=False) for x in (images, masks))  # type: ignore[return-value]
+
+
+def attenuation(images: Tensor, strength: float, *, chance: float = 0.5) -> Tensor:
     """Darken with depth: ``exp(-a * depth)``, depth 0 to 1, ``a`` up to a strength.
 
     Args:
         images: (N, C, h, w) in 0..1.
-        strength: Greatest ``a``; a third of the draws brighten with depth instead.
+        strength: Maximum ``a``; a third of the draws are negative, so that brightness increases.
+        chance: Probability that an image is changed.
     """
     depth = torch.linspace(0, 1, images.shape[2], device=images.device).view(1, 1, -1, 1)
     rate = _uniform(len(images), -strength / 2, strength, like=images)
-    return _some(images, images * torch.exp(-rate * depth), 0.5)
+    return _some(images, images * torch.exp(-rate * depth), chance)
 
 
 def shadow(images: Tensor, chance: float) -> Tensor:
@@ -71,7 +122,7 @@ def shadow(images: Tensor, chance: float) -> Tensor:
 
     Args:
         images: (N, C, h, w) in 0..1.
-        chance: Chance that an image gets one.
+        chance: Probability that an image gets one.
     """
     count, _, height, width = images.shape
     rows = torch.linspace(0, 1, height, device=images.device).view(1, 1, -1, 1)
@@ -83,16 +134,17 @@ def shadow(images: Tensor, chance: float) -> Tensor:
     edge = _uniform(count, 0.01, 0.05, like=images)
     aside = (cols - middle - slant * rows).abs()
     inside = torch.sigmoid((half - aside) / edge) * torch.sigmoid((rows - start) / 0.03)
-    dark = _uniform(count, *SHADOW_DARKNESS, like=images)
+    low, high = SHADOW_DARKNESS
+    dark = _uniform(count, low, high, like=images)
     return _some(images, images * (1 - dark * inside), chance)
 
 
 def draw_calipers(images: Tensor, chance: float) -> Tensor:
-    """Draw calipers (two crosses and dots between) and a line of text-like dots.
+    """Draw calipers (two crosses with dots between them) and a line of text-like dots.
 
     Args:
         images: (N, C, h, w) in 0..1.
-        chance: Chance that an image gets them.
+        chance: Probability that an image gets them.
     """
     marked = images.clone()
     for number in torch.nonzero(torch.rand(len(images)) < chance).flatten().tolist():
@@ -130,11 +182,11 @@ def _text(image: Tensor) -> None:
 
 
 def remove_calipers(images: Tensor, chance: float) -> Tensor:
-    """Take thin bright marks off: where a grey opening is far darker, the opening stays.
+    """Remove thin bright marks: where the grey opening is much darker, it replaces the image.
 
     Args:
         images: (N, C, h, w) in 0..1.
-        chance: Chance that an image is cleaned.
+        chance: Probability that an image is cleaned.
     """
     side = 2 * max(1, images.shape[2] // 128) + 1
     eroded = -F.max_pool2d(-images, side, stride=1, padding=side // 2)
@@ -150,10 +202,10 @@ def copy_paste_lesions(
     Args:
         images: (N, C, h, w) in 0..1.
         masks: (N, 1, h, w) in 0..1.
-        chance: Chance that an image without a lesion gets one.
+        chance: Probability that an image without a lesion gets one.
 
     Returns:
-        Images, masks, and (N,) int64: of which image of the batch each one's lesion is.
+        Images, masks, and (N,) int64: index of the image that each one's lesion is from.
     """
     source = torch.arange(len(images), device=images.device)
     there = masks.flatten(1).amax(1) >= 0.5

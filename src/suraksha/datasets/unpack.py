@@ -1,4 +1,4 @@
-"""Unpack a zip archive of unknown origin so that it can do no harm."""
+"""Unpack zip archives of unknown origin safely."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from suraksha.datasets.hashes import CHUNK_BYTES
 from suraksha.errors import DataError
 
 Bytes = Callable[[int, int | None], None]
-"""Is told how many bytes are done, and how many there are in all where that is known."""
+"""Called with the bytes done and the bytes in total, None where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an archive may hold at most.
+    """Limits of what an archive may contain.
 
     Args:
         files: Number of entries.
         file_bytes: Unpacked size of one file, in bytes.
         total_bytes: Unpacked size of all files, in bytes.
         ratio: Unpacked size by packed size, for the whole archive and for each large file.
-        ratio_from_bytes: Size from which a single file's ratio is looked at, in bytes; a small
-            empty mask may well shrink a thousand times.
+        ratio_from_bytes: Minimum size of a file whose ratio is checked, in bytes; a small empty
+            mask may compress a thousandfold.
     """
 
     files: int = 200_000
@@ -46,13 +46,13 @@ def unpack(
     Args:
         archive: The zip file.
         folder: The folder to make; it must not exist.
-        limits: What the archive may hold at most.
-        progress: Is told the unpacked bytes done and in all.
+        limits: Limits of what the archive may contain.
+        progress: Called with the unpacked bytes done and in total.
 
     Raises:
-        DataError: No zip archive, a damaged or encrypted one, an entry that would leave the
-            folder, a link or device, one name twice, or more than the limits allow. Nothing is
-            left behind.
+        DataError: Not a zip archive, a damaged or encrypted one, an entry that would leave the
+            folder, a link or device, a name that occurs twice, or more than the limits allow.
+            Nothing is left behind.
         OSError: A place that cannot be written.
     """
     limits = limits or Limits()
@@ -71,7 +71,7 @@ def unpack(
                     progress(done, total)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise _refused(archive, f"it is damaged or no zip archive ({error})") from error
+        raise _refused(archive, f"it is damaged or not a zip archive ({error})") from error
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -88,7 +88,7 @@ def _safe_name(archive: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     path = PurePosixPath(raw)
     odd = any(ord(character) < 32 for character in raw) or "\\" in raw or ":" in raw
     if odd or not path.parts or path.is_absolute() or ".." in path.parts:
-        raise _refused(archive, f"the entry {raw!r} would leave its folder or has no proper name")
+        raise _refused(archive, f"the entry {raw!r} is outside its folder or has no valid name")
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _refused(archive, f"the entry {raw!r} is a link or a device")
@@ -99,7 +99,7 @@ def _safe_name(archive: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
 
 def _check_limits(archive: Path, entries: list[zipfile.ZipInfo], limits: Limits) -> None:
     if len(entries) > limits.files:
-        raise _refused(archive, f"it holds {len(entries)} entries, more than {limits.files}")
+        raise _refused(archive, f"it has {len(entries)} entries, more than {limits.files}")
     for entry in entries:
         if entry.file_size > limits.file_bytes:
             raise _refused(archive, f"'{entry.filename}' unpacks to {entry.file_size} bytes")
@@ -114,7 +114,7 @@ def _check_limits(archive: Path, entries: list[zipfile.ZipInfo], limits: Limits)
 
 
 def _check_names(archive: Path, names: list[PurePosixPath]) -> None:
-    """No name twice, on systems that ignore the case of letters neither."""
+    """No name may occur twice, also on systems that ignore the case of letters."""
     seen: set[str] = set()
     for name in names:
         key = re.sub(r"[. ]+(?=/|$)", "", str(name)).casefold()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,7 @@ def with_fits(card: Card, run: Run, *, data: str | Path) -> Card:
     if run.split.validation:
         names = (*run.split.train, *run.split.validation)
         features = [image_features(one.image) for one in read_samples(data, names)]
-        for count, shape in PHANTOMS:
-            features += [image_features(p.image) for p in sample_phantoms(count, 1, shape=shape)]
+        features += _phantom_features()
         calibration = replace(
             calibration,
             feature_bounds=fit_bounds(features),
@@ -98,6 +98,16 @@ def with_fits(card: Card, run: Run, *, data: str | Path) -> Card:
         normal_classes=settings.normal_classes,
         class_temperature=settings.class_temperature,
         class_metrics={"calibration": _class_facts(facts)} if settings.classes else {},
+    )
+
+
+@cache
+def _phantom_features() -> tuple[dict[str, float], ...]:
+    """The features of the phantoms, which are always the same."""
+    return tuple(
+        image_features(phantom.image)
+        for count, shape in PHANTOMS
+        for phantom in sample_phantoms(count, 1, shape=shape)
     )
 
 

@@ -136,7 +136,7 @@ def draw_reliability(
     grid = figure.subplots(1, 1 + bool(lesions), squeeze=False)[0]
     bins = [one for one in calibration["bins"] if one.get("observed") is not None]
     pixels = calibration["pixels"]
-    counts = [f"{one['fraction']:.2%}" for one in bins]
+    counts = [f"{one['fraction']:.1%}" for one in bins]
     _reliability(grid[0], bins, key="mean_probability", counts=counts)
     grid[0].set_title(f"Pixels, n = {pixels:,}")
     grid[0].set_xlabel("predicted probability of a pixel")

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from suraksha.datasets.cache import CacheItem
+from suraksha.datasets.items import CacheItem
 from suraksha.datasets.samples import Sample, check_hashes, dataset_of, grid_of, name_of
 from suraksha.errors import UnknownNameError, UsageError
 from suraksha.evaluation.samples import (

@@ -19,9 +19,9 @@ from suraksha.preprocessing import THRESHOLD
 MAX_FLAGGED = 0.15
 # peaks above the threshold are tried, and no minimum peak
 PEAKS = (
-    *(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94),
-    *(0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999),
-)
+    0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.92, 0.94,
+    0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.995, 0.998, 0.999,
+)  # fmt: skip
 MIN_AREAS = (0.0, 0.001, 0.002, 0.004, 0.007, 0.01, 0.015, 0.02)
 LESIONS = (0.0, 0.02, 0.05, *(n / 10 for n in range(1, 10)), 0.95, 0.98)
 # coarser than the rounding error of a mean Dice, so that machines agree on ties

@@ -17,7 +17,7 @@ AHEAD = 2
 class Batch(Iterator[Result]):
     """The results of many items, in order. Items are read as their results are taken.
 
-    ``next`` raises the error of a bad item at its turn; the next call goes on with the item after
+    ``next`` raises the error of a bad item at its turn; the next call continues with the item after
     it.
 
     Args:

@@ -15,19 +15,21 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from suraksha.errors import BundleError, UnknownNameError
 from suraksha.files import write_bytes
-from suraksha.inference.card import Card, read_card
 from suraksha.inference.onnx_model import check_model
+
+if TYPE_CHECKING:
+    from suraksha.inference.card import Card
 
 SUFFIX = ".busi"
 MODEL, CARD, SUMS = "model.onnx", "card.json", "SHA256SUMS"
 MIB = 1 << 20
 # bytes of each member, inflated
 MAX_BYTES = MappingProxyType({MODEL: 512 * MIB, CARD: MIB, SUMS: MIB})
-# weights hardly compress; a network that shrinks more than this is no network
+# weights hardly compress; a file that shrinks more than this is not a network
 MAX_MODEL_RATIO = 100
 CHUNK = MIB
 # everything that zipfile and zlib raise on damaged bytes
@@ -48,7 +50,7 @@ MAX_DIRECTORY_BYTES = 4096
 
 # name -> SHA-256 of the file that ships with the package; the first is the default
 BUNDLES = MappingProxyType(
-    {"suraksha-lite": "6dc7b8f8e54c7bc15418980b4a560255f8c3549dfaaaa92a92076f8b7845ea21"}
+    {"suraksha-lite": "dea6abbca897e2904f09620daa4cc567128da1133fa6cbe97d74cc10e3f44e95"}
 )
 DEFAULT_BUNDLE = next(iter(BUNDLES))
 
@@ -146,6 +148,9 @@ def read_bundle(bundle: str | Path | None = None) -> Bundle:
         BundleError: The file is missing, no bundle, damaged, altered, too large or made for another
             version, or its network is refused (`suraksha.inference.onnx_model`).
     """
+    # here, so that the names of the bundles can be listed without numpy and scipy
+    from suraksha.inference.card import read_card
+
     path = find_bundle(bundle)
     try:
         with path.open("rb") as file:
@@ -220,7 +225,7 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
 
 
 def _inflated(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """The content of a member, whose size the directory gives; piece by piece, as it may lie."""
+    """The content of a member, inflated piece by piece: the size in the directory may be wrong."""
     content = bytearray()
     with archive.open(entry) as member:
         while piece := member.read(CHUNK):

@@ -93,7 +93,7 @@ class _Walk:
     def _attribute(self, content: memoryview) -> str:
         for number, value in self._fields(content):
             if number in ATTRIBUTE_GRAPHS:
-                return "one of its operators has a graph of its own"
+                return "one of its operators contains a subgraph"
             if number in ATTRIBUTE_SPARSE:
                 return "it has sparse weights"
             if number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS) and (

@@ -89,7 +89,9 @@ def _small(image: Image) -> Grey:
 def _correlation(grey: Grey, shifted: Callable[[Grey], tuple[Grey, Grey]]) -> float:
     away = grey - grey.mean()
     one, other = shifted(away)
-    return float((one * other).mean() / (np.square(away).mean() + 1e-9))
+    # the two means are over different pixels, so the plain estimate can exceed 1
+    estimate = float((one * other).mean() / (np.square(away).mean() + 1e-9))
+    return min(max(estimate, CORRELATION[0]), CORRELATION[1])
 
 
 def out_of_distribution_reason(image: Image, bounds: FeatureBounds) -> str:
@@ -114,7 +116,7 @@ def out_of_distribution_reason(image: Image, bounds: FeatureBounds) -> str:
     if "white" in outside:
         return "too much of it is white, as in a document or a drawing"
     values = ", ".join(f"{name} {found[name]:.3g}" for name in outside)
-    return f"its texture is not that of ultrasound ({values})"
+    return f"its texture is not that of ultrasound: {values}"
 
 
 def fit_bounds(
@@ -131,7 +133,7 @@ def fit_bounds(
         values = [one[name] for one in found]
         low, high = min(values), max(values)
         extra = margin * (high - low)
-        least, most = RANGES.get(name, (-math.inf, math.inf))
-        bounds[name] = (round(max(low - extra, least), 6), round(min(high + extra, most), 6))
+        minimum, maximum = RANGES.get(name, (-math.inf, math.inf))
+        bounds[name] = (round(max(low - extra, minimum), 6), round(min(high + extra, maximum), 6))
     low, high = bounds["colour"]
     return {**bounds, "colour": (low, max(MAX_COLOUR, high))}

@@ -128,7 +128,7 @@ class Segmentation:
     unmarked_probability: float = 0.0
 
 
-def postprocess(logits: Logits, image: Image, card: PostProcessingCard) -> Segmentation:
+def postprocess(logits: Logits, image: Image, *, card: PostProcessingCard) -> Segmentation:
     """Prediction and mask of one image from the logits of a network.
 
     Args:
@@ -140,10 +140,10 @@ def postprocess(logits: Logits, image: Image, card: PostProcessingCard) -> Segme
     Raises:
         BundleError: The number of classes in the card is not that of the network.
     """
-    return apply_threshold(to_prediction(logits, image, card), image, card)
+    return apply_threshold(to_prediction(logits, image, card=card), image, card=card)
 
 
-def to_prediction(logits: Logits, image: Image, card: PostProcessingCard) -> Prediction:
+def to_prediction(logits: Logits, image: Image, *, card: PostProcessingCard) -> Prediction:
     """The first half of `postprocess`: temperature scaling, restore and class probabilities.
 
     The probabilities, not the logits, are resized to the image's own grid.
@@ -176,8 +176,8 @@ def to_prediction(logits: Logits, image: Image, card: PostProcessingCard) -> Pre
 def apply_threshold(
     prediction: Prediction,
     image: Image,
-    card: PostProcessingCard,
     *,
+    card: PostProcessingCard,
     scan_classes: tuple[Mapping[str, float] | None, ...] = (),
 ) -> Segmentation:
     """The second half of `postprocess`: threshold and rule, for each scan of the image.

@@ -110,7 +110,7 @@ def segment_image(image: Image, spec: InferenceSpec) -> Segmentation:
         BundleError: The network does not take the image, or does not match the card.
     """
     found = predict_image(image, spec, watch=Stopwatch())
-    return apply_threshold(found.prediction, image, spec.card, scan_classes=found.scan_classes)
+    return apply_threshold(found.prediction, image, card=spec.card, scan_classes=found.scan_classes)
 
 
 def predict_image(image: Image, spec: InferenceSpec, *, watch: Stopwatch) -> ImagePrediction:
@@ -143,7 +143,7 @@ def predict_full(image: Image, spec: InferenceSpec, *, watch: Stopwatch) -> Imag
     with watch("network"):
         logits = spec.run(batch)
     with watch("restore"):
-        prediction = to_prediction(logits, image, spec.card)
+        prediction = to_prediction(logits, image, card=spec.card)
     patch = Patch((0, 0, *image.shape), spec.preparation.shape)
     return ImagePrediction(prediction, (prediction.classes,), (patch,))
 

@@ -191,7 +191,7 @@ class Segmenter:
         found = predict_image(image, self._spec, watch=watch)
         with watch("restore"):
             segmentation = apply_threshold(
-                adjust(found.prediction), image, self.card, scan_classes=found.scan_classes
+                adjust(found.prediction), image, card=self.card, scan_classes=found.scan_classes
             )
         mask, prediction = segmentation.mask, segmentation.prediction
         calibration = self.card.confidence_calibration

@@ -1,4 +1,4 @@
-"""The parts that networks are built from. All tensors are (N, C, H, W) float32."""
+"""The blocks that networks are built from. All tensors are (N, C, H, W) float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EFFICIENTNET_EPS = 1e-3
 
 
 class DoubleConv(nn.Sequential):
-    """Twice 3 x 3 convolution, batch norm, ReLU; the size stays.
+    """3 x 3 convolution, batch norm, ReLU, twice; the size does not change.
 
     Source: Ronneberger et al. 2015, doi 10.1007/978-3-319-24574-4_28 (there without norm and
     padding); batch norm after Ioffe and Szegedy 2015, arXiv 1502.03167.
@@ -32,9 +32,9 @@ class DoubleConv(nn.Sequential):
 
 
 class AttentionGate(nn.Module):
-    """Weighs every place of a skip connection by what the decoder is looking for.
+    """Weights every pixel of a skip connection by its relevance to the decoder.
 
-    ``weight = sigmoid(norm(psi(relu(norm(W_x skip) + norm(W_g query)))))``, one weight a place.
+    ``weight = sigmoid(norm(psi(relu(norm(W_x skip) + norm(W_g query)))))``, one weight per pixel.
     Source: Oktay et al. 2018, "Attention U-Net", arXiv 1804.03999, equation 1 (here the query is
     brought to the skip's size before the sum, so the weights need no resampling).
     """
@@ -56,18 +56,18 @@ class AttentionGate(nn.Module):
 
 
 class AttentionNetwork(nn.Module, ABC):
-    """A network with attention, which can tell where it looked."""
+    """A network with attention, which can return its attention maps."""
 
     @abstractmethod
     def run(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> tuple[Tensor, ...]:
-        """All that the network tells of a batch (N, C, H, W), the mask's logits first.
+        """All outputs for a batch (N, C, H, W), the mask's logits first.
 
         Args:
             x: The batch.
-            maps: Takes the attention maps, where it is given; see `attention_maps`.
+            maps: If given, the attention maps are put into it; see `attention_maps`.
 
         Raises:
-            ModelError: The divisor does not divide the height or the width, or other channels.
+            ModelError: Height or width is not a multiple of the divisor, or other channels.
         """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,10 +80,10 @@ class AttentionNetwork(nn.Module, ABC):
 
     @torch.no_grad()
     def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Where the network looked: name -> (N, 1, h, w), coarse to fine.
+        """Attention maps: name -> (N, 1, h, w), coarse to fine.
 
         ``bottleneck`` sums to 1 over the image; ``skip4`` (coarsest) to ``skip1`` are the gates'
-        weights in 0..1. Parts that the spec switches off are left out.
+        weights in 0..1. Parts that the spec disables are left out.
 
         Raises:
             ModelError: As `run`.
@@ -94,11 +94,11 @@ class AttentionNetwork(nn.Module, ABC):
 
 
 class GlobalAttention(nn.Module):
-    """Scaled dot-product self-attention over all places of a map, added to the map.
+    """Scaled dot-product self-attention over all pixels of a map, added to the map.
 
     Source: Vaswani et al. 2017, "Attention is all you need", arXiv 1706.03762, section 3.2.
-    Position comes from a depth-wise 3 x 3 convolution (Chu et al. 2021, arXiv 2102.10882), so that
-    any size is allowed; layer norm before the attention (Xiong et al. 2020, arXiv 2002.04745).
+    Positions are encoded by a depth-wise 3 x 3 convolution (Chu et al. 2021, arXiv 2102.10882), so
+    that any size is allowed; layer norm before the attention (Xiong et al. 2020, arXiv 2002.04745).
     """
 
     def __init__(self, channels: int, heads: int) -> None:
@@ -110,30 +110,32 @@ class GlobalAttention(nn.Module):
         self.out = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape: each place plus what it took from all others."""
-        placed = x + self.position(x)
-        query, key, value = self._heads(placed)
-        seen = F.scaled_dot_product_attention(query, key, value)
-        seen = seen.transpose(2, 3).reshape(x.shape)
-        attended: Tensor = placed + self.out(seen)
+        """The same shape: each pixel plus the weighted sum of all others."""
+        positioned = x + self.position(x)
+        query, key, value = self._heads(positioned)
+        values = F.scaled_dot_product_attention(query, key, value)
+        values = values.transpose(2, 3).reshape(x.shape)
+        attended: Tensor = positioned + self.out(values)
         return attended
 
     def weights(self, x: Tensor) -> Tensor:
-        """How much each place is looked at, mean over heads and lookers, (N, 1, H, W), sum 1."""
+        """Attention that each pixel receives, mean over heads and queries, (N, 1, H, W), sum 1."""
         query, key, _ = self._heads(x + self.position(x))
         scores = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
-        looked_at: Tensor = scores.softmax(dim=-1).mean(dim=(1, 2))
-        return looked_at.reshape(x.shape[0], 1, *x.shape[2:])
+        received: Tensor = scores.softmax(dim=-1).mean(dim=(1, 2))
+        return received.reshape(x.shape[0], 1, *x.shape[2:])
 
-    def _heads(self, placed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, positioned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value, each (N, heads, H * W, channels / heads)."""
-        split: Tensor = self.to_qkv(self.norm(placed)).flatten(2).unflatten(1, (3, self.heads, -1))
+        split: Tensor = (
+            self.to_qkv(self.norm(positioned)).flatten(2).unflatten(1, (3, self.heads, -1))
+        )
         query, key, value = split.transpose(3, 4).unbind(1)
         return query, key, value
 
 
 class DecoderBlock(nn.Module):
-    """2 x 2 up-convolution, attention on the congruent skip, then conv-norm-ReLU twice."""
+    """2 x 2 up-convolution, attention on the skip of that size, then conv-norm-ReLU twice."""
 
     def __init__(
         self, in_channels: int, out_channels: int, *, skip_channels: int, attention: bool
@@ -156,15 +158,15 @@ class DecoderBlock(nn.Module):
 class InvertedBottleneck(nn.Module):
     """1 x 1 expansion, depth-wise convolution, 1 x 1 projection, each with batch norm.
 
-    ReLU6 after the first two; the input is added where the shape stays. Source: Sandler et al.
-    2018, MobileNetV2, doi 10.1109/CVPR.2018.00474, with the norm's epsilon of EfficientNet.
+    ReLU6 after the first two; the input is added if the shape does not change. Source: Sandler
+    et al. 2018, MobileNetV2, doi 10.1109/CVPR.2018.00474, with the norm's epsilon of EfficientNet.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel: Side of the depth-wise kernel.
         stride: 1 or 2.
-        expansion: Factor of the channels inside; 1 leaves the expansion out.
+        expansion: Factor of the inner channels; 1 leaves the expansion out.
     """
 
     def __init__(
@@ -205,33 +207,33 @@ def _conv_norm(
 
 
 def check_spec(spec: object, *, fits: bool, rule: str) -> None:
-    """Refuse a spec whose numbers no network can have.
+    """Refuse a spec with invalid numbers.
 
     Args:
-        spec: It.
-        fits: Whether it keeps the rule.
-        rule: What its numbers have to be.
+        spec: The spec.
+        fits: Whether it follows the rule.
+        rule: The rule, for the error message.
 
     Raises:
-        ModelError: It does not.
+        ModelError: It does not follow the rule.
     """
     if not fits:
         raise ModelError(f"{spec} cannot be built", rule, "Correct the [model] part of the recipe")
 
 
 def check_batch(x: Tensor, *, channels: int, divisor: int) -> None:
-    """Refuse a batch that a network cannot take; not while it is exported, where sizes are free.
+    """Refuse a batch of an invalid shape; skipped during export, where sizes are symbolic.
 
     Raises:
-        ModelError: The divisor does not divide the height or the width, or other channels.
+        ModelError: Height or width is not a multiple of the divisor, or other channels.
     """
     if torch.compiler.is_compiling():
         return
     found, height, width = x.shape[1:]
     if height % divisor or width % divisor or found != channels:
-        fit = [max(divisor, -(-side // divisor) * divisor) for side in (height, width)]
+        valid = [max(divisor, -(-side // divisor) * divisor) for side in (height, width)]
         raise ModelError(
             f"a batch of shape {tuple(x.shape)} does not fit the network",
-            f"it takes {channels} channels and sides that {divisor} divides",
-            f"Resize or pad to {fit[0]} x {fit[1]}, or build it for {found} channels",
+            f"it takes {channels} channels, and height and width must be multiples of {divisor}",
+            f"Resize or pad to {valid[0]} x {valid[1]}, or build it for {found} channels",
         )

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trained numbers of a network."""
+    """Number of trainable parameters of a network."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
@@ -16,8 +16,8 @@ def count_parameters(network: nn.Module) -> int:
 def count_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates for one image of shape (C, H, W).
 
-    Convolutions and matrix products are counted, as is usual; norms, activations and pooling are
-    not. A multiply-accumulate is two floating-point operations.
+    As usual, convolutions and matrix products are counted; normalisation, activations and pooling
+    are not. A multiply-accumulate is two floating-point operations.
     """
     training = network.training
     network.eval()

@@ -1,4 +1,4 @@
-"""Networks that are not ours, by the path of their class: ``package.module:Class``."""
+"""Custom networks, named by the path of their class: ``package.module:Class``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import nn
 
 from suraksha.errors import ModelError
 
-# where the class does not say what divides the sides of its input
+# where the class has no attribute of that name
 DIVISOR = 32
 
 
 @dataclass(frozen=True, slots=True)
 class CustomSpec:
-    """What a network of somebody's own was built from.
+    """What a custom network was built from.
 
     Args:
         in_channels: Colour channels of the images.
@@ -34,7 +34,7 @@ def custom_class(path: str) -> type[nn.Module]:
     """The class at ``package.module:Class``.
 
     Raises:
-        ModelError: No such module or class, or no network.
+        ModelError: No such module or class, or one that is not a ``torch.nn.Module``.
     """
     module, _, name = path.partition(":")
     try:
@@ -46,22 +46,24 @@ def custom_class(path: str) -> type[nn.Module]:
             "Give package.module:Class, with its folder in PYTHONPATH",
         ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ModelError(f"{path} is no network", "it is no torch.nn.Module", "Give its class")
+        raise ModelError(
+            f"{path} is not a network", "it is not a torch.nn.Module", "Give its class"
+        )
     return found
 
 
 def divisor_of(path: str) -> int:
-    """What divides the sides of the network's input: ``divisor`` of its class, or 32.
+    """Height and width of the input must be multiples of this: the class's ``divisor``, or 32.
 
     Raises:
-        ModelError: As `custom_class`, or a divisor that is no whole number above 0.
+        ModelError: As `custom_class`, or a divisor that is not a positive integer.
     """
     divisor = getattr(custom_class(path), "divisor", DIVISOR)
     if type(divisor) is not int or divisor < 1:
         raise ModelError(
             f"the network {path} has divisor {divisor!r}",
-            "a divisor is a whole number above 0",
-            "Correct the attribute 'divisor' of the class, or leave it out",
+            "a divisor is a positive integer",
+            "Correct the attribute 'divisor' of the class, or remove it",
         )
     return divisor
 
@@ -78,16 +80,16 @@ def custom_spec(path: str, *, in_channels: int, options: Mapping[str, Any]) -> C
         raise ModelError(
             f"the network {path} cannot be built",
             f"its class does not take in_channels and the options given: {error}",
-            "Let its __init__ take in_channels and each option by name",
+            "Make its __init__ take in_channels and each option by name",
         ) from error
     return CustomSpec(in_channels, dict(options))
 
 
 def build_custom(path: str, spec: CustomSpec) -> nn.Module:
-    """Build a network and see that it keeps the contract of the zoo.
+    """Build a custom network and check that it returns logits as the networks of the zoo do.
 
     Raises:
-        ModelError: As `custom_spec`, or it does not give (N, 1, H, W) for (N, C, H, W).
+        ModelError: As `custom_spec`, or it does not return (N, 1, H, W) for (N, C, H, W).
     """
     custom_spec(path, in_channels=spec.in_channels, options=spec.options)
     network = custom_class(path)(in_channels=spec.in_channels, **spec.options)
@@ -100,9 +102,9 @@ def build_custom(path: str, spec: CustomSpec) -> nn.Module:
     given = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
     if given != (2, 1, *shape[2:]):
         raise ModelError(
-            f"the network {path} gives {given} for a batch of shape {shape}",
-            "a network gives one tensor of logits, (N, 1, H, W)",
-            "Let forward return that tensor alone",
+            f"the network {path} returns {given} for a batch of shape {shape}",
+            "a network returns one tensor of logits, (N, 1, H, W)",
+            "Make forward return that tensor alone",
         )
     network.spec = spec  # type: ignore[assignment]
     return network

@@ -35,7 +35,7 @@ def draw_network(spec: SurakshaSpec, path: Path, *, size: int = 256) -> None:
     """Draw the pipeline and the blocks of a SURAKSHA network.
 
     Args:
-        spec: What to draw; parts that it switches off are left out.
+        spec: What to draw; parts that it disables are left out.
         path: A PNG, SVG or PDF file.
         size: Side of the input in pixels, for the sizes in the boxes.
     """
@@ -92,7 +92,7 @@ def _pipeline(axes: Axes, spec: SurakshaSpec, size: int) -> None:
             _arrow(axes, (right - BOX[0] / 2, query), (middle + BOX[0] / 2, query), dashed=True)
         _arrow(axes, (right, y - 1 + half if y > 1 else 0), (right, y - half))
     low = size // 2**LEVELS
-    tokens = "attention over all places\n" if spec.bottleneck_attention else ""
+    tokens = "attention over all pixels\n" if spec.bottleneck_attention else ""
     text = f"bottleneck\n{tokens}{low} x {low} x {spec.channels[-1]}"
     _box(axes, (middle, 0), text, "bottleneck")
     axes.plot((left, left), (1 - half, 0), color="#333333", linewidth=1)
@@ -118,7 +118,7 @@ def _blocks(axes: Axes, spec: SurakshaSpec) -> None:
     bottleneck = [(conv, "bottleneck"), (conv, "bottleneck")]
     if spec.bottleneck_attention:
         bottleneck.append(("3 x 3 depth-wise\nposition, added", "attention"))
-        bottleneck.append((f"{spec.heads}-head attention\nall places, added", "attention"))
+        bottleneck.append((f"{spec.heads}-head attention\nall pixels, added", "attention"))
     _chain(axes, "Bottleneck", bottleneck, 4)
     up = [("2 x 2 up-convolution", "decoder")]
     if spec.skip_attention:
@@ -130,6 +130,6 @@ def _blocks(axes: Axes, spec: SurakshaSpec) -> None:
             ("1 x 1 conv, norm of\nskip and of up, summed", "attention"),
             ("ReLU", "attention"),
             ("1 x 1 conv to 1, norm", "attention"),
-            ("sigmoid: one weight\nfor each place", "attention"),
+            ("sigmoid: one weight\nper pixel", "attention"),
         ]
         _chain(axes, "Attention gate", gate, 0)

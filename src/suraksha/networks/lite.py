@@ -1,4 +1,4 @@
-"""suraksha-lite: SURAKSHA's house with encoder blocks that were pretrained on ImageNet.
+"""suraksha-lite: SURAKSHA's architecture with an encoder that was pretrained on ImageNet.
 
 Four encoder blocks, a bottleneck and four decoder blocks, attention on every skip and over the
 whole image at the lowest resolution; ``docs/explanation/network.md`` has the table.
@@ -49,8 +49,8 @@ class EncoderSize:
     Args:
         width: Factor of the channels.
         repeats: Blocks in each of the seven stages.
-        package: The Python package that carries its ImageNet weights.
-        loader: The class in it that says where the file is.
+        package: The Python package with its ImageNet weights.
+        loader: The class in it that gives the path of the file.
     """
 
     width: float
@@ -77,7 +77,7 @@ SIZES = MappingProxyType(
 
 
 def scaled(channels: int, width: float) -> int:
-    """Channels times the width factor, rounded to a multiple of 8, never below 90 % of it."""
+    """Channels times the width factor, rounded to a multiple of 8, at least 90 % of it."""
     wanted = channels * width
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * wanted else rounded + 8
@@ -85,21 +85,21 @@ def scaled(channels: int, width: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LiteSpec:
-    """What a suraksha-lite network is made of.
+    """The parameters of a suraksha-lite network.
 
     Args:
         in_channels: Colour channels of the image.
         encoder: Size of the encoder: ``lite0``, ``lite1`` or ``lite2``.
-        width: Channels of the last decoder block; each block before has twice as many.
-        skip_attention: Whether each decoder block weighs its skip with an attention gate.
+        width: Channels of the last decoder block; each earlier block has twice as many.
+        skip_attention: Whether each decoder block weights its skip with an attention gate.
         bottleneck_attention: Whether the bottleneck attends to the whole image.
-        heads: Heads of that attention; they divide ``12 * width``.
-        dropout: Chance that a channel of the bottleneck is dropped in training.
-        classes: Classes of the second output, 0 for none.
+        heads: Heads of that attention; ``12 * width`` must be a multiple.
+        dropout: Probability that a channel of the bottleneck is dropped in training.
+        classes: Classes of the classification head, 0 for none.
 
     Raises:
         UnknownNameError: No encoder has that name.
-        ModelError: A number that is too small, a chance of 1 or more, or heads that do not fit.
+        ModelError: A number that is too small, a dropout of 1 or more, or invalid heads.
     """
 
     in_channels: int = 1
@@ -118,8 +118,8 @@ class LiteSpec:
         check_spec(
             self,
             fits=fits and self.bottleneck % self.heads == 0 and 0 <= self.dropout < 1,
-            rule="in_channels, width and heads are at least 1, heads divide 12 * width, classes is "
-            "at least 0 and dropout is below 1",
+            rule="in_channels, width and heads are at least 1, 12 * width is a multiple of heads, "
+            "classes is at least 0 and dropout is below 1",
         )
 
     @property
@@ -144,7 +144,7 @@ class LiteSpec:
 
 
 class Lite(AttentionNetwork):
-    """suraksha-lite: (N, C, H, W) -> logits (N, 1, H, W); 32 divides H and W.
+    """suraksha-lite: (N, C, H, W) -> logits (N, 1, H, W); H and W must be multiples of 32.
 
     The encoder is EfficientNet-Lite (doi 10.48550/arXiv.1905.11946, without squeeze-and-excitation
     and with ReLU6) up to its last stage. The first encoder block halves the image, so the last
@@ -186,12 +186,12 @@ class Lite(AttentionNetwork):
 
     @torch.no_grad()
     def load_pretrained(self) -> None:
-        """Give the encoder its ImageNet weights; grey input takes the sum over the colours.
+        """Load ImageNet weights into the encoder; for grey input, summed over the colours.
 
         Raises:
             MissingExtraError: The package with the weights is not installed.
         """
-        # the package's file has the same tensors in the same order, then the classifier's
+        # the file has the same tensors in the same order, followed by the classifier's
         ours = [tensor for part in self.pretrained_parts for tensor in part.state_dict().values()]
         for tensor, value in zip(ours, _imagenet_weights(self.spec.size).values(), strict=False):
             grey = value.ndim == 4 and value.shape[1] == 3 and tensor.shape[1] == 1

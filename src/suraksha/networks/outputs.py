@@ -1,4 +1,4 @@
-"""What a network tells: the mask, the classes where it has such an output, where it looked."""
+"""The outputs of a network: mask logits, class logits if it has them, attention maps."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from suraksha.inference.engines import ATTENTION, CLASSES, LOGITS
 from suraksha.networks.blocks import AttentionNetwork
 from suraksha.networks.zoo import model_options
 
-# a size that every network with attention takes
+# an input size that every network with attention accepts
 SIDE = 64
 
 
 def class_logits_count(network: nn.Module) -> int:
-    """How many classes a network's second output tells, 0 where it has none."""
+    """How many classes a network's classification head has, 0 without one."""
     return int(model_options(network).get("classes", 0))
 
 
 def outputs_of(network: nn.Module, batch: Tensor) -> tuple[Tensor, ...]:
-    """What a network tells of a batch, in one pass: the mask's logits, then the classes'."""
+    """Mask logits, then class logits if there are any, of a batch in one pass."""
     return network.run(batch) if isinstance(network, AttentionNetwork) else (network(batch),)
 
 
 class AllOutputs(nn.Module):
-    """A network whose call gives all that it tells and where it looked, for the export.
+    """A network whose call returns all outputs and the attention maps, for export.
 
     Args:
         network: Any network of the zoo.
@@ -36,8 +36,8 @@ class AllOutputs(nn.Module):
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the outputs; those of attention maps begin with ``attention_``."""
-        told = (LOGITS, CLASSES) if class_logits_count(self.network) else (LOGITS,)
-        return *told, *(f"{ATTENTION}{name}" for name in self._maps())
+        logits = [LOGITS, CLASSES] if class_logits_count(self.network) else [LOGITS]
+        return (*logits, *[f"{ATTENTION}{name}" for name in self._maps()])
 
     def _maps(self) -> list[str]:
         if not isinstance(self.network, AttentionNetwork):

@@ -1,4 +1,4 @@
-"""Modern references, as MONAI builds them, behind the contract of the zoo."""
+"""Modern reference networks from MONAI, with the interface of the zoo."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from suraksha.networks.blocks import check_batch, check_spec
 
 SEGRESNET_DIVISOR = 8
-# the deepest of its levels, at a thirty-second, has instance norms, which need two places
+# its deepest level, at 1/32 of the size, has instance norm, which needs two pixels
 SWIN_DIVISOR = 64
-# channels of the narrowest stage are shared out among three heads, and MONAI wants multiples of 12
-SWIN_WIDTHS = 12
+# the first stage has three heads, and MONAI requires multiples of 12
+SWIN_WIDTH_MULTIPLE = 12
 
 
 @dataclass(frozen=True, slots=True)
 class SegResNetSpec:
-    """What a SegResNet is made of.
+    """The parameters of a SegResNet.
 
     Args:
         in_channels: Colour channels of the image.
-        width: Channels at full resolution, a multiple of 8, the groups of its norm.
+        width: Channels at full resolution, a multiple of 8 (the groups of its norm).
 
     Raises:
-        ModelError: A number below 1, or a width that 8 does not divide.
+        ModelError: A number below 1, or a width that is not a multiple of 8.
     """
 
     in_channels: int = 1
@@ -39,8 +39,8 @@ class SegResNetSpec:
         check_spec(self, fits=fits, rule=rule)
 
 
-class _OfMonai(nn.Module):
-    """A network of MONAI behind the zoo's checks."""
+class _MonaiNetwork(nn.Module):
+    """A network of MONAI with the zoo's checks."""
 
     spec: SegResNetSpec | SwinUNETRSpec
     network: nn.Module
@@ -50,18 +50,18 @@ class _OfMonai(nn.Module):
         """Logits of a batch.
 
         Raises:
-            ModelError: The divisor does not divide the height or the width, or other channels.
+            ModelError: Height or width is not a multiple of the divisor, or other channels.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=self.divisor)
         logits: Tensor = self.network(x)
         return logits
 
 
-class SegResNet(_OfMonai):
+class SegResNet(_MonaiNetwork):
     """A residual encoder and a small decoder: (N, C, H, W) -> logits (N, 1, H, W).
 
-    8 divides H and W. Source: Myronenko 2018, doi 10.1007/978-3-030-11726-9_28, without the
-    autoencoder's branch; the code is MONAI's, in two dimensions.
+    H and W must be multiples of 8. Source: Myronenko 2018, doi 10.1007/978-3-030-11726-9_28,
+    without the autoencoder's branch; the code is MONAI's, in two dimensions.
     """
 
     divisor = SEGRESNET_DIVISOR
@@ -76,35 +76,35 @@ class SegResNet(_OfMonai):
 
 @dataclass(frozen=True, slots=True)
 class SwinUNETRSpec:
-    """What a Swin UNETR is made of.
+    """The parameters of a Swin UNETR.
 
     Args:
         in_channels: Colour channels of the image.
         width: Channels of its first stage, a multiple of 12.
 
     Raises:
-        ModelError: A number below 1, or a width that 12 does not divide.
+        ModelError: A number below 1, or a width that is not a multiple of 12.
     """
 
     in_channels: int = 1
     width: int = 24
 
     def __post_init__(self) -> None:
-        fits = min(self.in_channels, self.width) >= 1 and self.width % SWIN_WIDTHS == 0
+        fits = min(self.in_channels, self.width) >= 1 and self.width % SWIN_WIDTH_MULTIPLE == 0
         rule = "in_channels is at least 1 and width is a multiple of 12, at least 12"
         check_spec(self, fits=fits, rule=rule)
 
 
 def _any_size(shape: object) -> None:
-    """In the place of MONAI's check of sizes, which cannot be exported; ours stands before it."""
+    """Replaces MONAI's check of sizes, which cannot be exported; `check_batch` comes before it."""
 
 
-class SwinUNETR(_OfMonai):
+class SwinUNETR(_MonaiNetwork):
     """An encoder of shifted windows and a convolutional decoder: (N, C, H, W) -> (N, 1, H, W).
 
-    64 divides H and W. Source: Hatamizadeh et al. 2022, doi 10.1007/978-3-031-08999-2_22; the code
-    is MONAI's, in two dimensions. Where its windows lie depends on the size, so that an export
-    takes images of one size.
+    H and W must be multiples of 64. Source: Hatamizadeh et al. 2022, doi
+    10.1007/978-3-031-08999-2_22; the code is MONAI's, in two dimensions. Its windows depend on the
+    input size, so that an export takes images of one size.
     """
 
     divisor = SWIN_DIVISOR
@@ -114,7 +114,9 @@ class SwinUNETR(_OfMonai):
         super().__init__()
         self.spec = spec
         device = torch.get_default_device()
-        with torch.device("cpu"):  # MONAI reads numbers off a tensor, which meta cannot give
+        with torch.device(
+            "cpu"
+        ):  # MONAI reads values of a tensor, which the meta device does not have
             network = MonaiSwinUNETR(spec.in_channels, 1, feature_size=spec.width, spatial_dims=2)
         network._check_input_size = _any_size
         self.network = network.to(device)

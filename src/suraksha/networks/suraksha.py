@@ -1,6 +1,6 @@
 """SURAKSHA: a U-Net with attention on every skip and over the whole image at the bottleneck.
 
-``docs/explanation/network.md`` says which sentence of the paper each part comes from.
+``docs/explanation/network.md`` lists the sentences of the paper that each part comes from.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ DIVISOR = 2**LEVELS
 
 @dataclass(frozen=True, slots=True)
 class SurakshaSpec:
-    """What a SURAKSHA network is made of.
+    """The parameters of a SURAKSHA network.
 
     Args:
         in_channels: Colour channels of the image.
         width: Channels of the first encoder block; each next block doubles them.
-        skip_attention: Whether each decoder block weighs its skip with an attention gate.
+        skip_attention: Whether each decoder block weights its skip with an attention gate.
         bottleneck_attention: Whether the bottleneck attends to the whole image.
-        heads: Heads of that attention; they divide ``16 * width``.
+        heads: Heads of that attention; ``16 * width`` must be a multiple.
 
     Raises:
-        ModelError: A number below 1, or heads that do not divide the bottleneck's channels.
+        ModelError: A number below 1, or bottleneck channels that are not a multiple of heads.
     """
 
     in_channels: int = 1
@@ -46,7 +46,7 @@ class SurakshaSpec:
 
     def __post_init__(self) -> None:
         fits = min(self.in_channels, self.width, self.heads) >= 1
-        rule = "in_channels, width and heads are at least 1, and heads divide 16 * width"
+        rule = "in_channels, width and heads are at least 1; 16 * width is a multiple of heads"
         check_spec(self, fits=fits and self.channels[-1] % self.heads == 0, rule=rule)
 
     @property
@@ -79,7 +79,7 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor, maps: dict[str, Tensor] | None = None) -> Tensor:
-        """A map of the same size; the attention's map is put into ``maps`` where one is given."""
+        """A map of the same size; the attention map is put into ``maps`` if it is given."""
         x = self.conv(x)
         if self.attention is None:
             return x
@@ -90,10 +90,10 @@ class Bottleneck(nn.Module):
 
 
 class Suraksha(AttentionNetwork):
-    """The network of the paper: (N, C, H, W) -> logits (N, 1, H, W); 16 divides H and W.
+    """The network of the paper: (N, C, H, W) -> logits (N, 1, H, W).
 
-    Source: Keshav Kumar et al. 2025, section 2 (SURAKSHA). Loss and metrics take the logits;
-    ``sigmoid`` makes them probabilities.
+    H and W must be multiples of 16. Loss and metrics take logits; ``sigmoid`` turns them into
+    probabilities. Source: Keshav Kumar et al. 2025, section 2 (SURAKSHA).
     """
 
     def __init__(self, spec: SurakshaSpec) -> None:

@@ -1,4 +1,4 @@
-"""The table of networks. Choices of the CLI, docs and tests are made from it."""
+"""The table of networks, from which the CLI, the documentation and the tests are made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ModelEntry:
         name: What to call the network.
         network: ``module:Class`` of the network, built from one spec.
         spec: ``module:Class`` of its frozen spec record.
-        divisor: What divides the height and the width of its input.
+        divisor: Height and width of its input must be multiples of it.
         source: Where the architecture comes from.
         licence: Licence of the code.
     """
@@ -121,15 +121,15 @@ def table_of(entries: tuple[ModelEntry, ...]) -> Mapping[str, ModelEntry]:
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ModelError(
             f"the zoo has more than one {', '.join(twice)}",
-            "a name stands for one network",
+            "each name must be unique",
             "Rename one of them",
         )
     return MappingProxyType(table)
 
 
 ZOO = table_of(ENTRIES)
-# in the name of a network that is not ours
-OWN = ":"
+# separates module and class in the name of a custom network
+CLASS_SEPARATOR = ":"
 CUSTOM_MODULE = "suraksha.networks.custom"
 
 
@@ -139,15 +139,15 @@ def list_models() -> tuple[str, ...]:
 
 
 def find_model(name: str) -> ModelEntry:
-    """The row of a network; one is made for the class at ``package.module:Class``.
+    """The entry of a network; for a custom one, ``package.module:Class``, it is made here.
 
     Raises:
         UnknownNameError: No network has that name.
         ModelError: No network is at that path.
     """
-    if OWN in name:
+    if CLASS_SEPARATOR in name:
         divisor: int = _load(f"{CUSTOM_MODULE}:divisor_of")(name)
-        return ModelEntry(name, name, "", divisor, source="not ours", licence="not ours")
+        return ModelEntry(name, name, "", divisor, source="custom", licence="not stated")
     if name not in ZOO:
         raise UnknownNameError("model", name, ZOO)
     return ZOO[name]
@@ -156,23 +156,23 @@ def find_model(name: str) -> ModelEntry:
 def create_model(
     name: str, *, in_channels: int = 1, options: Mapping[str, Any] | None = None
 ) -> nn.Module:
-    """Build a network with fresh weights: (N, C, H, W) -> logits (N, 1, H, W).
+    """Build a network with random weights: (N, C, H, W) -> logits (N, 1, H, W).
 
     Args:
-        name: A name of the zoo, or ``package.module:Class`` of a network of your own, whose class
-            takes ``in_channels`` and the options by name, and may have a number ``divisor``.
+        name: A name of the zoo, or ``package.module:Class`` of a custom network, whose class takes
+            ``in_channels`` and the options by name, and may have an integer ``divisor``.
         in_channels: Colour channels of the images.
         options: Further fields of the network's spec, such as ``{"width": 16}``.
 
     Raises:
         UnknownNameError: No network has that name, or its spec has no such field.
-        ModelError: A value that the spec refuses, or a network of your own that cannot be loaded
-            or gives anything but such logits.
+        ModelError: A value that the spec refuses, or a custom network that cannot be loaded or does
+            not return such logits.
     """
     spec = build_spec(name, in_channels=in_channels, options=options)
-    if OWN in name:
-        own: nn.Module = _load(f"{CUSTOM_MODULE}:build_own")(name, spec)
-        return own
+    if CLASS_SEPARATOR in name:
+        custom: nn.Module = _load(f"{CUSTOM_MODULE}:build_custom")(name, spec)
+        return custom
     network: nn.Module = _load(find_model(name).network)(spec)
     return network
 
@@ -180,12 +180,12 @@ def create_model(
 def build_spec(
     name: str, *, in_channels: int = 1, options: Mapping[str, Any] | None = None
 ) -> object:
-    """The spec that `create_model` builds from; the same arguments, the same errors."""
-    if OWN in name:
-        own: object = _load(f"{CUSTOM_MODULE}:own_spec")(
+    """The spec that `create_model` builds from, with the same arguments and errors."""
+    if CLASS_SEPARATOR in name:
+        custom: object = _load(f"{CUSTOM_MODULE}:custom_spec")(
             name, in_channels=in_channels, options=options or {}
         )
-        return own
+        return custom
     spec_class = _load(find_model(name).spec)
     given = {"in_channels": in_channels, **(options or {})}
     known = {field.name: type(field.default) for field in fields(spec_class)}
@@ -212,14 +212,14 @@ def pretrained_parts(network: nn.Module) -> tuple[nn.Module, ...]:
     if parts is None:
         raise ModelError(
             f"a {type(network).__name__} has no pretrained encoder",
-            "no ImageNet weights fit it",
-            "Set [model] pretrained = false and [optim] encoder_rate = 1, or take suraksha-lite",
+            "there are no ImageNet weights for it",
+            "Set [model] pretrained = false and [optim] encoder_rate = 1, or use suraksha-lite",
         )
     return parts
 
 
 def load_pretrained(network: nn.Module) -> None:
-    """Give a network's encoder its ImageNet weights.
+    """Load ImageNet weights into a network's encoder.
 
     Raises:
         ModelError: It has no such encoder.

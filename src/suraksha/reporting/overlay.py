@@ -95,7 +95,7 @@ class _Canvas:
         return None
 
     def place(self, plate: PilImage.Image, corners: Iterable[Corner]) -> bool:
-        """Paste the plate at the free corner that hides least of the mask; the first if equal."""
+        """Paste the plate at the first free corner that hides the fewest mask pixels."""
         best: tuple[int, Box] | None = None
         for row, col in corners:
             box = (row, col, row + plate.height, col + plate.width)

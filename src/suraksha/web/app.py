@@ -58,9 +58,11 @@ def create_app(segment: Segmenter, settings: Settings = DEFAULT_SETTINGS) -> ASG
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(Exception, on_http_error)
-    limited = BodyLimit(app, settings.limits, lambda: workers.overdue)
+    limited = BodyLimit(app, settings.limits, overdue=lambda: workers.overdue)
     metrics = ServerMetrics(lambda: limited.in_flight, segment.card.name)
-    service = Service(segment, settings.limits, Archive(settings.keep), metrics)
+    service = Service(
+        segment=segment, limits=settings.limits, archive=Archive(settings.keep), metrics=metrics
+    )
     app.include_router(api_routes(service, workers))
     app.include_router(health_routes(metrics, workers))
     _add_page(app)

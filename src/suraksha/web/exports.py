@@ -12,12 +12,13 @@ from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import suraksha
 from suraksha.errors import MissingExtraError
 from suraksha.reporting.records import MADE_BY, csv_text, png_bytes
 from suraksha.types import Image, Result
-from suraksha.web.responses import CORRECTED, frame_record, render_overlay
+from suraksha.web.responses import CORRECTED, encode_png, frame_record, render_overlay
 
 CORRECTION_FORMAT = "suraksha-correction/1"
 
@@ -76,7 +77,11 @@ def _png(frame: FrameResult) -> bytes:
 
 
 def _mask(frame: FrameResult) -> bytes:
-    return png_bytes(frame.result.mask.astype(np.uint8) * 255)
+    return png_bytes(_mask_pixels(frame))
+
+
+def _mask_pixels(frame: FrameResult) -> NDArray[np.uint8]:
+    return frame.result.mask.astype(np.uint8) * 255
 
 
 def _csv(frame: FrameResult) -> bytes:
@@ -119,7 +124,10 @@ def _dicom(frame: FrameResult, kind: str) -> bytes:
 
 
 def _correction(frame: FrameResult) -> bytes:
-    """The annotation of a person, with the hash of the image and the bundle; without the image."""
+    """The annotation of a person, with the hash of the image and the bundle; without the image.
+
+    The polygons are outer contours; the mask as PNG also has the holes.
+    """
     record = frame.record()
     return _to_json(
         {
@@ -128,6 +136,7 @@ def _correction(frame: FrameResult) -> bytes:
             "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "corrected": frame.corrected,
             "polygons": record.pop("contours"),
+            "mask_png": encode_png(_mask_pixels(frame)),
             **record,
         }
     )

@@ -54,9 +54,9 @@ def optional_parts(result: Result, parts: Sequence[Part], *, segment: Segmenter)
     if "image" in parts:
         record["image_png"] = encode_image(result.image)
     if "mask" in parts:
-        record["mask_png"] = _encode_png(result.mask.astype(np.uint8) * 255)
+        record["mask_png"] = encode_png(result.mask.astype(np.uint8) * 255)
     if "overlay" in parts:
-        record["overlay_png"] = _encode_png(render_overlay(result))
+        record["overlay_png"] = encode_png(render_overlay(result))
     if "attention" in parts:
         record["attention"] = _attention(result.image, segment)
     if "classes" in parts and result.classes is not None:
@@ -72,10 +72,11 @@ def render_overlay(result: Result) -> NDArray[np.uint8]:
 def encode_image(image: Image) -> str:
     """An image as 8-bit PNG in base64."""
     channels = image.pixels.shape[2] if image.pixels.ndim == 3 else 1
-    return _encode_png(to_uint8(image.pixels, channels))
+    return encode_png(to_uint8(image.pixels, channels))
 
 
-def _encode_png(pixels: NDArray[np.uint8]) -> str:
+def encode_png(pixels: NDArray[np.uint8]) -> str:
+    """Pixels as PNG in base64."""
     return base64.b64encode(png_bytes(pixels)).decode()
 
 
@@ -86,5 +87,5 @@ def _attention(image: Image, segment: Segmenter) -> dict[str, Any]:
         low, span = float(weights.min()), float(np.ptp(weights))
         unit = (weights - low) / span if span else np.zeros_like(weights)
         grey = np.rint(255 * unit).astype(np.uint8)
-        maps[name] = {"png": _encode_png(grey), "min": low, "max": low + span}
+        maps[name] = {"png": encode_png(grey), "min": low, "max": low + span}
     return {"box": list(image.scans[0].box), "maps": maps}

@@ -194,7 +194,12 @@ class Service:
             else:
                 result = self._annotated(image, annotation, folder)
             deadline.check()
-            frame = FrameResult(result, "image-1", form.frame, annotation is not None)
+            frame = FrameResult(
+                result=result,
+                name="image-1",
+                frame=form.frame,
+                corrected=annotation is not None,
+            )
             content = EXPORT_FORMATS[kind].encode(frame)
             if form.kept is not None and kind == "correction":
                 self.archive.save_correction(form.kept, content, frame=form.frame)

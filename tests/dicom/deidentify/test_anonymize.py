@@ -224,4 +224,4 @@ def test_a_short_secret_is_refused(tmp_path, capsys):
     (tmp_path / "secret").write_text("short")
     words = ["dicom", "anonymize", str(tmp_path / "a.dcm"), "--out", str(tmp_path / "out")]
     assert main([*words, "--secret-file", str(tmp_path / "secret")]) == 1
-    assert "holds no secret" in capsys.readouterr().err
+    assert "does not contain a secret" in capsys.readouterr().err

@@ -136,7 +136,7 @@ class Poller:
                     )
                 self._spool.accept(part, job)
         except InputError as error:
-            LOG.info("image refused: %s", describe(error))
+            LOG.warning("image refused: %s", describe(error))
             self._queue.refuse(job, error.why)
             self._counts["refused"] += 1
             return 0

@@ -168,7 +168,7 @@ class StorageScp:
             with _server_of(event).processing(event.assoc, len(data)):
                 status, outcome = self._store(event, request, data)
         except InputError as error:
-            LOG.info("C-STORE refused: %s", describe(error))
+            LOG.warning("C-STORE refused: %s", describe(error))
             status, outcome = CANNOT_UNDERSTAND, "refused"
         except (OSError, sqlite3.Error) as error:
             LOG.error("C-STORE failed: %s", describe(error))

@@ -213,6 +213,7 @@ class LimitedServer(ThreadedAssociationServer):
         wire, dimse = association.dul.socket, association.dimse
         if wire is None:
             return
+        # Any: pynetdicom declares methods, which cannot be assigned
         receive: Any = Receiver(association, self.limits, self.memory)
         decode: Any = _abort_on_invalid(association, dimse.receive_primitive, memory=self.memory)
         wire.recv = receive  # type: ignore[method-assign]  # pynetdicom has no hook for it

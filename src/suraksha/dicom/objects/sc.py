@@ -33,7 +33,7 @@ def _capture(source: Source) -> Dataset:
     pixel_spacing: Any = None if spacing is None else (spacing.row_mm, spacing.col_mm)
     capture: Dataset = hd.sc.SCImage.from_ref_dataset(
         source.header,
-        pixel_array=overlay(result.image, result.mask, lesions=result.lesions),
+        pixel_array=overlay(result.image, result.mask, lesions=result.lesions, enlarge=False),
         photometric_interpretation="RGB",
         bits_allocated=8,
         coordinate_system="PATIENT",

@@ -15,10 +15,10 @@ DEEP = 64
 
 
 class FCN8s(nn.Module):
-    """Skip sums: (N, C, H, W) -> logits (N, 1, H, W); 32 divides H and W.
+    """Skip sums: (N, C, H, W) -> logits (N, 1, H, W); H and W must be multiples of 32.
 
-    Scores of pool5 (through fc6 and fc7) are upsampled twofold and added to those of pool4, these
-    again to those of pool3, these eightfold. Source: Long et al. 2015,
+    Scores of pool5 (through fc6 and fc7) are upsampled twofold and added to those of pool4, the sum
+    is added to those of pool3 in the same way, and upsampled eightfold. Source: Long et al. 2015,
     doi 10.1109/CVPR.2015.7298965; with batch norm, and padded instead of cropped.
     """
 
@@ -43,7 +43,7 @@ class FCN8s(nn.Module):
         """Logits of a batch.
 
         Raises:
-            ModelError: 32 does not divide the height or the width, or the channels do not fit.
+            ModelError: Height or width is not a multiple of 32, or other channels.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         pooled = []
@@ -59,7 +59,7 @@ class FCN8s(nn.Module):
 
 
 def _bilinear_twofold() -> nn.ConvTranspose2d:
-    """A learnt twofold upsampling that begins as bilinear interpolation."""
+    """A learned twofold upsampling, initialised as bilinear interpolation."""
     up = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1, bias=False)
     ramp = torch.tensor([0.25, 0.75, 0.75, 0.25])
     with torch.no_grad():

@@ -19,7 +19,7 @@ DROPOUT = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RefineNetSpec:
-    """What a RefineNet is made of.
+    """The parameters of a RefineNet.
 
     Args:
         in_channels: Colour channels of the image.
@@ -88,7 +88,7 @@ class ResidualConvUnit(nn.Module):
 
 
 class ChainedResidualPooling(nn.Module):
-    """CRP: poolings of 5 x 5, each followed by a convolution and fed by the last, all summed."""
+    """CRP: a chain of 5 x 5 poolings, each followed by a convolution; all are summed."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class RefineBlock(nn.Module):
 
 
 class RefineNet(nn.Module):
-    """Four cascaded blocks: (N, C, H, W) -> logits (N, 1, H, W); 32 divides H and W.
+    """Four cascaded blocks: (N, C, H, W) -> logits (N, 1, H, W); H and W must be multiples of 32.
 
     Source: Lin et al. 2017, doi 10.1109/CVPR.2017.549.
     """
@@ -178,7 +178,7 @@ class RefineNet(nn.Module):
         """Logits of a batch.
 
         Raises:
-            ModelError: 32 does not divide the height or the width, or the channels do not fit.
+            ModelError: Height or width is not a multiple of 32, or other channels.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         x = self.stem(x)

@@ -1,4 +1,4 @@
-"""SegNet: a VGG-16 encoder, and a decoder that puts each maximum back where it was."""
+"""SegNet: a VGG-16 encoder, and a decoder that unpools with the encoder's indices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from suraksha.networks.blocks import check_batch
 
 
 class SegNet(nn.Module):
-    """Pooling with indices: (N, C, H, W) -> logits (N, 1, H, W); 32 divides H and W.
+    """Pooling with indices: (N, C, H, W) -> logits (N, 1, H, W); H and W must be multiples of 32.
 
     Source: Badrinarayanan et al. 2017, doi 10.1109/TPAMI.2016.2644615.
     """
@@ -35,7 +35,7 @@ class SegNet(nn.Module):
         """Logits of a batch.
 
         Raises:
-            ModelError: 32 does not divide the height or the width, or the channels do not fit.
+            ModelError: Height or width is not a multiple of 32, or other channels.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         places = []
@@ -49,7 +49,7 @@ class SegNet(nn.Module):
 
 
 def unpool(x: Tensor, indices: Tensor) -> Tensor:
-    """Each value at the place of the maximum it came from, 0 elsewhere; twice the size.
+    """Max unpooling: each value at the index of its maximum, 0 elsewhere; twice the size.
 
     Args:
         x: (N, C, H, W).

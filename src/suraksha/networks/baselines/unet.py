@@ -1,4 +1,4 @@
-"""U-Net and Attention U-Net: the house of `suraksha.networks.suraksha` without the parts it added."""
+"""U-Net and Attention U-Net: `suraksha.networks.suraksha` without the parts that it added."""
 
 from __future__ import annotations
 

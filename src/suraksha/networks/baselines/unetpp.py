@@ -16,7 +16,7 @@ DIVISOR = 16
 
 @dataclass(frozen=True, slots=True)
 class UNetPlusPlusSpec:
-    """What a UNet++ is made of.
+    """The parameters of a UNet++.
 
     Args:
         in_channels: Colour channels of the image.
@@ -38,7 +38,7 @@ class UNetPlusPlusSpec:
 
 
 class UNetPlusPlus(nn.Module):
-    """Nested skips: (N, C, H, W) -> logits (N, 1, H, W); 16 divides H and W.
+    """Nested skips: (N, C, H, W) -> logits (N, 1, H, W); H and W must be multiples of 16.
 
     Node (level, step) takes all nodes of its level before it and the upsampled one below.
     Source: Zhou et al. 2020, doi 10.1109/TMI.2019.2959609.
@@ -64,7 +64,7 @@ class UNetPlusPlus(nn.Module):
         """Logits of a batch.
 
         Raises:
-            ModelError: 16 does not divide the height or the width, or the channels do not fit.
+            ModelError: Height or width is not a multiple of 16, or other channels.
         """
         check_batch(x, channels=self.spec.in_channels, divisor=DIVISOR)
         rows: list[list[Tensor]] = []

@@ -1,4 +1,4 @@
-"""The 13 convolutions of VGG-16, which SegNet and FCN encode with."""
+"""The 13 convolutions of VGG-16, the encoder of SegNet and FCN."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIVISOR = 2 ** len(STAGES)
 
 @dataclass(frozen=True, slots=True)
 class VGGSpec:
-    """What a network with a VGG-16 encoder is made of.
+    """The parameters of a network with a VGG-16 encoder.
 
     Source: Simonyan and Zisserman 2015, arXiv 1409.1556, column D.
 
@@ -54,7 +54,7 @@ def vgg_encoder(spec: VGGSpec) -> nn.ModuleList:
 
 
 def stage_channels(spec: VGGSpec) -> list[tuple[int, ...]]:
-    """Of each stage the channels of its input and of each of its convolutions."""
+    """For each stage, the channels of its input and of each of its convolutions."""
     found, source = [], spec.in_channels
     for factor, convolutions in STAGES:
         own = spec.width * factor

@@ -27,7 +27,7 @@ class BodyLimit:
         overdue: Returns the number of workers still busy with requests that timed out.
     """
 
-    def __init__(self, app: ASGIApp, limits: RequestLimits, overdue: Callable[[], int]) -> None:
+    def __init__(self, app: ASGIApp, limits: RequestLimits, *, overdue: Callable[[], int]) -> None:
         self.app, self._limits, self._overdue = app, limits, overdue
         self.in_flight = 0
 

@@ -83,8 +83,27 @@ export class Mask {
     context.restore();
   }
 
+  // Pixels outside the mask that it encloses: those not connected to the border.
+  holes() {
+    const { rows, columns } = this, state = this.bits(), stack = []; // 0 unvisited, 1 mask, 2 outside
+    const visit = (row, col) => {
+      const n = row * columns + col;
+      if (row < 0 || col < 0 || row >= rows || col >= columns || state[n]) return;
+      state[n] = 2;
+      stack.push(n);
+    };
+    for (let row = 0; row < rows; row++) { visit(row, 0); visit(row, columns - 1); }
+    for (let col = 0; col < columns; col++) { visit(0, col); visit(rows - 1, col); }
+    while (stack.length) {
+      const n = stack.pop(), row = Math.floor(n / columns), col = n % columns;
+      visit(row - 1, col); visit(row + 1, col); visit(row, col - 1); visit(row, col + 1);
+    }
+    return state.map((value) => (value === 0 ? 1 : 0));
+  }
+
+  // Replace one contour by another. The holes of the mask are kept.
   replace(before, after) {
-    const context = this.context;
+    const context = this.context, holes = this.holes();
     context.save();
     context.fillStyle = context.strokeStyle = "#fff";
     context.globalCompositeOperation = "destination-out";
@@ -94,6 +113,7 @@ export class Mask {
     context.globalCompositeOperation = "source-over";
     context.fill(trace(new Path2D(), after));
     context.restore();
+    if (holes.includes(1)) this.setBits(this.bits().map((bit, n) => (holes[n] ? 0 : bit)));
   }
 
   clear() {
