@@ -33,8 +33,10 @@ def test_everything_is_timed_and_written(tmp_path, capsys):
     assert {row["threads"] for row in rows} == {1, 2}
     assert all(row["milliseconds"] >= row["min_milliseconds"] > 0 for row in rows)
     assert 20 < record["peak_memory_mib"] < 2000
-    printed = capsys.readouterr().out
-    assert (tmp_path / "speed.md").read_text() == printed
-    assert printed.count("\n| ") == len(rows) + 2
-    first = printed.split("\n| ")[3]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(rows) + 4, "title, empty line, head, rule, rows"
+    written = (tmp_path / "speed.md").read_text()
+    assert written.splitlines()[0] == lines[0]
+    assert written.count("\n| ") == len(rows) + 2
+    first = written.split("\n| ")[3]
     assert first.rstrip(" |\n").endswith("1.00")

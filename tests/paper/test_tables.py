@@ -66,7 +66,7 @@ def killed_and_resumed(plan, phantom_root, tmp_path_factory):
         if len(begun) == 3 and sum((f / "finished.json").exists() for f in begun) == 2:
             break
         time.sleep(0.01)
-    assert process.poll() is None, "it was to be killed while it trained"
+    assert process.poll() is None, "the training ended before it was killed"
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = list(out.glob("tiny-*/finished.json"))
@@ -257,7 +257,7 @@ def test_each_recipe_has_its_tables_and_figures(results, tmp_path):
         plan=replace(results.plan, runs=planned),
         runs=(*results.runs, *runs),
         curves={**results.curves, **{new: results.curves[old] for new, old in names.items()}},
-        trained={
+        train_images={
             **results.train_images,
             **{new: results.train_images[old] for new, old in names.items()},
         },

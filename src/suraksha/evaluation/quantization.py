@@ -57,7 +57,7 @@ def quantise(model: bytes, images: Sequence[Image], *, preparation: Preparation)
             quantize_static(
                 str(ready),
                 str(made),
-                _reader(_batches(chosen, preparation)),
+                _reader(_batches(chosen, preparation, name=input_name(model))),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
@@ -68,11 +68,18 @@ def quantise(model: bytes, images: Sequence[Image], *, preparation: Preparation)
         logging.root.setLevel(level)
 
 
+def input_name(model: bytes) -> str:
+    """The name of the input of an ONNX file; bundles of version 0.1.0 have another one."""
+    import onnx
+
+    return str(onnx.load_model_from_string(model).graph.input[0].name)
+
+
 def _batches(
-    images: Sequence[Image], preparation: Preparation
+    images: Sequence[Image], preparation: Preparation, *, name: str
 ) -> Iterator[dict[str, NDArray[np.float32]]]:
     for image in images:
-        yield {"image": prepare(image, preparation)}
+        yield {name: prepare(image, preparation)}
 
 
 def _reader(batches: Iterator[dict[str, NDArray[np.float32]]]) -> Any:  # noqa: ANN401

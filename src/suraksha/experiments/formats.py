@@ -133,8 +133,8 @@ def as_latex(title: str, tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [table.head, *(tuple(_text(cell) for cell in row) for row in table.rows)]
         head, *body = (" & ".join(text.translate(LATEX) for text in line) for line in lines)
-        said = [f"{note}" for note in table.notes]
-        caption = ". ".join([table.title, *said]).translate(LATEX)
+        notes = list(table.notes)
+        caption = ". ".join([table.title, *notes]).translate(LATEX)
         if not body:
             parts.append(f"% {caption}")
             continue
