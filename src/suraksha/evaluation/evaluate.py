@@ -193,7 +193,7 @@ def evaluate(
         "images_unreadable": len(skipped.unreadable),
         "scored_part": part,
     }
-    warnings = (*found.warnings, *data_warnings(data, undefined, skipped))
+    warnings = (*found.warnings, *data_warnings(data, undefined, skipped=skipped))
     return replace(found, facts={**found.facts, **facts}, warnings=warnings)
 
 
@@ -278,8 +278,7 @@ def score(
         samples: The images with their truth; they are read once.
         name: The model's name in the table.
         training_masks: Masks for the "mean mask" row; empty leaves that row out.
-        has_rule: Whether its post-processing can remove regions; then the mask of the threshold
-            alone is scored too, as "<name>, threshold alone".
+        has_rule: Whether to score the mask of the threshold alone too.
         threshold: The threshold of that mask.
 
     Raises:
@@ -293,15 +292,12 @@ def score(
     scores: dict[str, list[ImageScore]] = {name: []}
     calibration = Reliability()
     for sample in samples:
-        found, shape = segment(sample.image), sample.image.shape
+        found = segment(sample.image)
         calibration += reliability(found.prediction.probability, sample.truth)
         masks = {name: found.mask}
         if has_rule:
             masks[f"{name}, {RULELESS}"] = found.prediction.probability >= threshold
-        masks[BACKGROUND] = np.zeros(shape, dtype=np.bool_)
-        if average is not None:
-            masks[MEAN_MASK] = resize_mask(average, shape)
-        for model, mask in masks.items():
+        for model, mask in {**masks, **_trivial(sample, average)}.items():
             scores.setdefault(model, []).append(_score(sample, mask))
         items.append(sample.item)
         classes.append(found.prediction.classes)
@@ -316,6 +312,14 @@ def score(
         classes=_score_classes(items, classes),
     )
     return _compared_with_mean_mask(result, name)
+
+
+def _trivial(sample: Sample, average: Mask | None) -> dict[str, Mask]:
+    """The masks of the trivial predictors."""
+    masks = {BACKGROUND: np.zeros(sample.image.shape, dtype=np.bool_)}
+    if average is not None:
+        masks[MEAN_MASK] = resize_mask(average, sample.image.shape)
+    return masks
 
 
 def _compared_with_mean_mask(result: Evaluation, name: str) -> Evaluation:

@@ -226,11 +226,10 @@ def export(
     Args:
         run: A finished run.
         path: The bundle's file, ending in ``.busi``; its stem is the bundle's name.
-        data: Data set or cache with the run's images; 8 test images are used to check parity.
+        data: Data with the run's images; 8 test images are used to check parity.
         options: Licence, storage of the weights, whose fits are used.
         progress: Wraps the images, as ``tqdm`` does.
-        log: Called with each warning, such as a network that is not better than the mean mask; the
-            card's ``limits`` hold them too.
+        log: Called with each warning; the card's ``limits`` hold them too.
 
     Returns:
         The bundle's card.
@@ -247,32 +246,27 @@ def export(
     model = to_onnx(round_weights(network, options.weight_bits), preparation)
     card = describe(run, network, name=path.stem)
     parity = _parity(network, model, samples, card)
-    fitted = fit_run(
-        source,
-        data,
-        base=source.fits.settings,
-        network=network if source.folder == run.folder else None,
-    )
-    card = with_fits(card, replace(source, fits=fitted), data=data)
+    card = replace(card, licence=options.licence, parity=parity)
+    card = _with_fits_and_facts(card, run, source, data)
     if options.int8:
         model, card = _in_8_bits(run, model, card=card, data=data)
-    dataset = dataset_of(data)
-    card = replace(
-        card,
-        training={"dataset": name_of(dataset), **card.training, **_fits_facts(run, source)},
-        licence=options.licence,
-        model_sha256=sha256_of(model),
-        parity=parity,
-        metrics_grid=grid_of(data),
-    )
+    card = replace(card, model_sha256=sha256_of(model))
     masks = training_masks(data, run.split.train)
     segmenter = segmenter_of(card, model)
     card, scored = measure_card(segmenter, samples, training_masks=masks, progress=progress)
-    card = replace(card, limits=(*scored.warnings, *limits_of(dataset)))
+    card = replace(card, limits=(*scored.warnings, *limits_of(dataset_of(data))))
     write_bundle(path, model, card=card)
     for warning in scored.warnings:
         log(warning)
     return card
+
+
+def _with_fits_and_facts(card: Card, run: Run, source: Run, data: Data) -> Card:
+    """The card with post-processing and calibration fitted on the data."""
+    fits = fit_run(source, data, base=source.fits.settings)
+    card = with_fits(card, replace(source, fits=fits), data=data)
+    facts = {"dataset": name_of(dataset_of(data)), **card.training, **_fits_facts(run, source)}
+    return replace(card, training=facts, metrics_grid=grid_of(data))
 
 
 def segmenter_of(card: Card, model: bytes) -> Segmenter:

@@ -74,7 +74,6 @@ def fit_run(
     *,
     base: PostProcessingSettings,
     training_masks: Sequence[Mask] = (),
-    network: nn.Module | None = None,
 ) -> RunFits:
     """Fit on the validation part of a run.
 
@@ -84,7 +83,6 @@ def fit_run(
         base: Its classes; the rest is fitted.
         training_masks: Masks of the mean mask, which the network is compared with; empty leaves
             the comparison out.
-        network: The run's network, where it is at hand.
 
     Returns:
         What was fitted; ``base`` where the split has no validation part.
@@ -97,7 +95,7 @@ def fit_run(
         return RunFits(base, NO_VALIDATION if base.classes else {})
     samples = read_samples(data, run.split.validation)
     check_hashes(samples, run.split.images)
-    recorded = _record(run, run.network() if network is None else network, samples)
+    recorded = _record(run, run.network(), samples)
     settings, class_fit = _fit_temperatures(recorded, base)
     fitted = fit_postprocessing([record.case(settings) for record in recorded])
     settings = replace(settings, threshold=fitted.threshold, postprocessing=fitted.rule)
@@ -105,11 +103,7 @@ def fit_run(
         calibration_result(segment_image(r.sample.image, r.spec(settings)), r.sample.truth)
         for r in recorded
     ]
-    where = {
-        "dataset": name_of(dataset_of(data)),
-        "part": f"validation part of {run.split.protocol} {run.split.parameter}",
-        "grid": grid_of(data),
-    }
+    where = _fitted_on(run, data)
     calibration = fit_confidence(results, temperature=settings.confidence_calibration.temperature)
     calibration = replace(calibration, fit={**where, **calibration.fit})
     facts: dict[str, Any] = {
@@ -120,6 +114,14 @@ def fit_run(
         "score": _score(fitted, samples, training_masks),
     }
     return RunFits(replace(settings, confidence_calibration=calibration), facts)
+
+
+def _fitted_on(run: Run, data: Data) -> dict[str, str]:
+    return {
+        "dataset": name_of(dataset_of(data)),
+        "part": f"validation part of {run.split.protocol} {run.split.parameter}",
+        "grid": grid_of(data),
+    }
 
 
 def draw_run_fit(run: Run, fits: RunFits) -> None:

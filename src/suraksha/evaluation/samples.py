@@ -78,7 +78,7 @@ def usable_samples(
         )
 
 
-def data_warnings(data: Data, undefined: Sequence[str], skipped: Skipped) -> list[str]:
+def data_warnings(data: Data, undefined: Sequence[str], *, skipped: Skipped) -> list[str]:
     """A warning for each kind of fault.
 
     Args:

@@ -280,9 +280,15 @@ class TrainConfig:
 
     @property
     def sha256(self) -> str:
-        """The run's identity: a hash over all fields but ``train``."""
-        hashed = {key: value for key, value in self.to_dict().items() if key != "train"}
-        text = json.dumps(hashed, sort_keys=True)
+        """The run's identity: a hash over the fields that differ from their defaults.
+
+        A field that a later version adds does not change it. ``train`` is left out.
+        """
+        table, default = self.to_dict(), TrainConfig().to_dict()
+        changed = {
+            key: _changed(value, default[key]) for key, value in table.items() if key != "train"
+        }
+        text = json.dumps(changed, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -292,6 +298,13 @@ class TrainConfig:
         model = self.model.name.replace(":", ".")
         parts = (self.name, model, data.size, data.protocol, data.split)
         return "-".join((*map(str, parts), self.sha256[:8]))
+
+
+def _changed(value: Any, default: Any) -> Any:  # noqa: ANN401 - any value of a recipe
+    """A table without the fields that have their default; any other value as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {key: own for key, own in value.items() if key not in default or own != default[key]}
 
 
 def config_from_dict(table: Mapping[str, Any], *, source: str = "the recipe") -> TrainConfig:

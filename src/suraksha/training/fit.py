@@ -134,13 +134,11 @@ def train(
     the test part, as is usual with these protocols; that of ``clean`` is never used.
 
     On several devices, every process that a launcher (``torchrun``, SLURM) started calls this;
-    without one, the processes of this machine are started from here. They share ``data`` and
-    ``out``.
+    without one, this call starts the processes. They share ``data`` and ``out``.
 
     Args:
         config: What to train.
-        data: A data set, of which a cache is packed under ``out``, a cache of the config's size, or
-            several of them.
+        data: A data set (packed under ``out``), a cache of the config's size, or several of them.
         out: The run's folder is made in here, named by recipe, protocol and config hash.
         lists: Folder with the list files of ``community``.
         progress: Whether to show a progress bar on stderr.
