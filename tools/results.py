@@ -20,7 +20,13 @@ from pathlib import Path
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 ARCHIVE = "runs.tar.xz"
 # also in .gitignore
-PACKED = ("benchmark-cpu/*-*-*/*", "paper*/*-*-*/*", "*/evaluation-*.jsonl", "*/split.json")
+PACKED = (
+    "benchmark-cpu/*-*-*/*",
+    "paper*/*-*-*/*",
+    "hospitals/*-*-*/*",
+    "*/evaluation-*.jsonl",
+    "*/split.json",
+)
 
 
 def packed_files(results: Path) -> list[Path]:

@@ -108,7 +108,7 @@ def test_hospitals_all_together_tests_a_part_of_each(mixed):
 def test_hospitals_needs_several_sets(mixed, caches):
     with pytest.raises(UsageError, match="needs several data sets"):
         make_split(caches[0].items, protocol="hospitals", number=0)
-    with pytest.raises(UsageError, match="1 leaves out breast, 2 leaves out bus-bra"):
+    with pytest.raises(UsageError, match="1 holds out breast, 2 holds out bus-bra"):
         make_split(mixed.items, protocol="hospitals", number=3)
 
 

@@ -172,7 +172,7 @@ def test_nothing_is_overwritten(old, tmp_path):
     [
         ("twins = 0.0", "twins = 0.8", "'twins', which no longer exists"),
         ("teachers = []", 'teachers = ["a"]', "'teachers', which no longer exists"),
-        ("number = 3", "split = 3", "has not the keys"),
+        ("number = 3", "split = 3", "lacks the keys"),
         ("flip = ", "flop = ", "unknown key 'augment.flop'"),
         ("size = 32", 'size = "32"', "data.size"),
     ],
@@ -228,5 +228,5 @@ def test_an_unfinished_run_is_refused(old, tmp_path):
 
 def test_a_run_of_this_version_is_refused(old, tmp_path):
     new = convert_run(old, tmp_path / "new")
-    with pytest.raises(TrainError, match="has not the keys"):
+    with pytest.raises(TrainError, match="lacks the keys"):
         convert_run(new, tmp_path / "again")

@@ -141,5 +141,5 @@ def test_invalid_masks_are_refused(prediction, truth, said):
 
 
 def test_negative_counts_are_refused():
-    with pytest.raises(InputError, match="not negative"):
+    with pytest.raises(InputError, match="must not be negative"):
         Counts(tp=-1)

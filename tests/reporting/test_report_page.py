@@ -64,7 +64,7 @@ def test_a_row_shows_sizes_confidence_and_notes():
         "taller than wide: lesion 1",
         "review: no lesion was found, but &lt;why&gt;",
         "frame 7 of the clip",
-        "no millimetres: the file has no pixel spacing",
+        "measured in pixels: the file has no pixel spacing",
         "no rtstruct file: no position in the patient",
         "Bundle: b (network 000000000000).",
     ):

@@ -36,7 +36,7 @@ def add_tls(parser: argparse.ArgumentParser) -> None:
         "--tls-ca",
         type=Path,
         metavar="PEM",
-        help="CAs that must have signed the peer's certificate",
+        help="CA certificates that the peer's certificate is verified with",
     )
 
 
@@ -71,8 +71,17 @@ def add_web(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"user of the archive; the password is read from {PASSWORD}, a token from {TOKEN}",
     )
-    parser.add_argument("--web-ca", type=Path, metavar="PEM", help="CAs of an https archive")
-    parser.add_argument("--unencrypted", action="store_true", help="allow http to another computer")
+    parser.add_argument(
+        "--web-ca",
+        type=Path,
+        metavar="PEM",
+        help="CA certificates that the DICOMweb server is verified with",
+    )
+    parser.add_argument(
+        "--unencrypted",
+        action="store_true",
+        help="allow plain HTTP to a non-local DICOMweb server (patient data unencrypted)",
+    )
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +99,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=10_000,
         metavar="N",
-        help="refuse images while so many wait (default: %(default)s)",
+        help="refuse images while this many are queued (default: %(default)s)",
     )
     parser.add_argument(
         "--max-object-mb",
@@ -104,7 +113,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=1024,
         metavar="MIB",
-        help="refuse images below so much free disk space (default: %(default)s)",
+        help="refuse images while less disk space is free (default: %(default)s)",
     )
     parser.add_argument(
         "--status-s",

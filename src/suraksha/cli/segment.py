@@ -41,7 +41,9 @@ def add_segment(parser: argparse.ArgumentParser) -> None:
         "--explain", action="store_true", help="write the network's attention maps of each image"
     )
     parser.add_argument(
-        "--again", action="store_true", help="repeat images whose results are up to date"
+        "--again",
+        action="store_true",
+        help="segment images again even if their results are up to date",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print a line for each image")
 

@@ -57,7 +57,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="host name under which the server may be called; repeatable",
+        help="additional allowed Host header; repeatable",
     )
     parser.add_argument(
         "--token-file",

@@ -175,9 +175,11 @@ def hospitals_split(items: Sequence[HashedItem], *, number: int, fold: int = 0) 
             "Give --data several times, or choose the protocol 'clean'",
         )
     if number not in range(len(names) + 1):
-        known = ", ".join(f"{n} leaves out {name}" for n, name in enumerate(names, start=1))
+        known = ", ".join(f"{n} holds out {name}" for n, name in enumerate(names, start=1))
         raise UsageError(
-            f"there is no data set {number}", f"0 leaves none out, {known}", "Give one of these"
+            f"split {number} does not exist",
+            f"0 holds out no data set, {known}",
+            "Give one of these numbers",
         )
     if number == 0:
         return replace(

@@ -112,7 +112,7 @@ def _config(path: Path) -> TrainConfig:
     table = _read(path, tomllib.loads)
     data = table.get("data")
     if not isinstance(data, dict) or not RENAMED_DATA.keys() <= data.keys():
-        raise _not_a_run(path, f"[data] has not the keys {', '.join(RENAMED_DATA)}")
+        raise _not_a_run(path, f"[data] lacks the keys {', '.join(RENAMED_DATA)}")
     for key, unused in REMOVED.items():
         if data.pop(key, unused) != unused:
             raise _not_a_run(path, f"it uses '{key}', which no longer exists")

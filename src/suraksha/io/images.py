@@ -306,7 +306,7 @@ def read_mask(path: PathLike) -> NDArray[np.bool_]:
     if pixels.any() and not mask.any():
         raise UnreadableError(
             file,
-            f"as a mask it is neither empty nor marked: its maximum value is {pixels.max()}",
+            f"it is not a binary mask: its maximum value is {pixels.max()}",
             f"Write lesions as {np.iinfo(pixels.dtype).max} and the background as 0",
         )
     return mask

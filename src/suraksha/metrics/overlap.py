@@ -39,7 +39,7 @@ class Counts:
     def __post_init__(self) -> None:
         if min(self.tp, self.fp, self.fn, self.tn) < 0:
             raise InputError(
-                f"{self} is not valid", "a number of pixels is not negative", "Check the counts"
+                f"{self} is not valid", "pixel counts must not be negative", "Check the counts"
             )
 
     def __add__(self, other: Counts) -> Counts:

@@ -17,7 +17,7 @@ from suraksha.reporting.markdown import (
     plain_text,
 )
 
-TITLES = {LESION: "all with a lesion", CONSISTENT: "without contradicting near-duplicates"}
+TITLES = {LESION: "all with a lesion", CONSISTENT: "excluding contradictory near-duplicates"}
 # heading -> where the summary of a subset holds it
 PER_IMAGE = {
     "Dice": ("mean", "dice"),

@@ -118,10 +118,12 @@ def _thumbnail(record: Record, sizes: Sequence[str], confidences: Sequence[str])
 def _status(record: Record) -> str:
     """The cell that says whether a person should check the image, and what else is known."""
     review = record.get("review") or ()
-    lines = [f'<p class="review">review: {escape(why)}</p>' for why in review] or ["<p>ok</p>"]
+    lines = [f'<p class="review">review: {escape(why)}</p>' for why in review] or [
+        "<p>no review flag</p>"
+    ]
     notes = [f"frame {record['frame']} of the clip"] if "frame" in record else []
     if "why_no_spacing" in record:
-        notes.append(f"no millimetres: {record['why_no_spacing']}")
+        notes.append(f"measured in pixels: {record['why_no_spacing']}")
     notes += [f"no {kind} file: {why}" for kind, why in record.get("not_written", {}).items()]
     taller = [str(x["label"]) for x in record["lesions"] if x.get("taller_than_wide")]
     notes += [f"taller than wide: lesion {', '.join(taller)}"] if taller else []

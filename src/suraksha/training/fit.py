@@ -221,8 +221,7 @@ def check_classes(config: TrainConfig, cache: Cache) -> None:
         head = f"a classification head of {predicted} classes" if predicted else "none"
         raise TrainError(
             f"[loss] classes = {weight:g} does not fit the network",
-            f"this {config.model.name} has {head}; a head needs a weight above 0, and a weight a "
-            "head",
+            f"this {config.model.name} has {head}; a head and its loss weight need each other",
             "Set [loss] classes = 0 and no [model] options.classes, or both above 0 "
             "(suraksha-lite can have a classification head)",
         )

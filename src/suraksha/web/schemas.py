@@ -239,7 +239,9 @@ class FramesResponse(BaseModel):
     """Frames of one file as images."""
 
     kind: Literal["image", "dicom", "video"]
-    frames: int = Field(description="Number of frames according to the file; a video may have less")
+    frames: int = Field(
+        description="Number of frames according to the file; a video may have fewer"
+    )
     fps: float | None
     frame: int = Field(description="Index of the first returned frame, from 0")
     shape: Shape
