@@ -26,8 +26,8 @@ EVERYTHING = AugmentSpec(
 )
 
 
-def vary(spec, images, masks, *, soft=False):
-    varied = Augmentation(spec, soft=soft)(images, masks)
+def vary(spec, images, masks):
+    varied = Augmentation(spec)(images, masks)
     return varied.images, varied.masks
 
 
@@ -44,15 +44,6 @@ def test_empty_spec_changes_nothing():
     assert torch.equal(varied.images, images)
     assert torch.equal(varied.masks, masks)
     assert varied.source.tolist() == list(range(6))
-
-
-def test_soft_masks_stay_soft():
-    images, masks = batch()
-    spec = AugmentSpec(rotate_degrees=15)
-    torch.manual_seed(0)
-    _, soft = vary(spec, images, masks / 2, soft=True)
-    assert soft.unique().tolist() == [0.0, 0.5]
-    assert set(vary(spec, images, masks / 2)[1].unique().tolist()) == {0.0, 1.0}
 
 
 def test_shapes_ranges_and_input_are_kept():

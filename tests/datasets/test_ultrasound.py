@@ -109,3 +109,37 @@ def test_without_any_lesion_nothing_is_pasted():
     assert torch.equal(varied, images)
     assert not moved.any()
     assert source.tolist() == [0, 1, 2]
+
+
+def test_zoom_moves_image_and_mask_alike_and_stays_in_range():
+    torch.manual_seed(3)
+    masks = torch.zeros(8, 1, 64, 64)
+    masks[:, :, 20:44, 20:44] = 1
+    images, moved = ultrasound.zoom(masks.clone(), masks, amount=0.5, aspect=0.25)
+    torch.testing.assert_close(images, moved)
+    assert 0 <= float(images.min()) <= float(images.max()) <= 1
+    assert len({round(float(area), 2) for area in moved.sum((1, 2, 3))}) > 1
+
+
+def test_zoom_of_nothing_is_the_identity():
+    images = torch.rand(2, 1, 32, 32)
+    same, _ = ultrasound.zoom(images, images, amount=0.0, aspect=0.0)
+    torch.testing.assert_close(same, images, atol=1e-5, rtol=1e-5)
+
+
+def test_local_gain_multiplies_by_a_smooth_positive_field():
+    torch.manual_seed(4)
+    images = torch.full((4, 1, 64, 64), 0.5)
+    field = ultrasound.local_gain(images, 0.12, chance=1.0) / images
+    assert float(field.min()) > 0
+    assert float((field[..., 1:] - field[..., :-1]).abs().max()) < 0.05
+    assert float(field.std()) > 0.02
+    torch.testing.assert_close(ultrasound.local_gain(images, 0.12, chance=0.0), images)
+
+
+def test_blur_is_the_mean_of_nine_pixels():
+    images = torch.zeros(1, 1, 9, 9)
+    images[0, 0, 4, 4] = 0.9
+    smooth = ultrasound.blur(images, 1.0)
+    torch.testing.assert_close(smooth[0, 0, 3:6, 3:6], torch.full((3, 3), 0.1))
+    assert float(smooth.sum()) == pytest.approx(0.9)

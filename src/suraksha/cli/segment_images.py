@@ -66,8 +66,7 @@ class Found:
 
 
 def find_images(paths: Sequence[Path], *, out: Path) -> Found:
-    """The files given, the images of the folders given, and the matches of patterns such as
-    ``'*.png'``.
+    """Collect the images of files, folders and patterns such as ``'*.png'``.
 
     A file is taken whatever its name is: one that cannot be used is reported with its own error.
     In folders, masks and results (``*_mask``, ``*_overlay``, ``*_seg`` and so on), files of other
@@ -75,7 +74,7 @@ def find_images(paths: Sequence[Path], *, out: Path) -> Found:
 
     Raises:
         InputError: There is no image at all.
-    """  # noqa: D205 - the sentence needs two lines
+    """
     found, images = Found(), dict[str, FoundImage]()
     for path in _expanded(paths):
         below = list(_images_below(path, found, out)) if path.is_dir() else []

@@ -117,12 +117,11 @@ class Augmentation(nn.Module):
 
     Args:
         spec: How strongly.
-        soft: Whether masks keep values between 0 and 1; otherwise they are thresholded at 0.5.
     """
 
-    def __init__(self, spec: AugmentSpec, *, soft: bool = False) -> None:
+    def __init__(self, spec: AugmentSpec) -> None:
         super().__init__()
-        self.spec, self.soft = spec, soft
+        self.spec = spec
         self.kornia = _kornia(spec)
 
     @torch.no_grad()
@@ -159,7 +158,7 @@ class Augmentation(nn.Module):
         ):
             if amount:
                 images = part(images, amount)
-        masks = masks.clamp(0, 1) if self.soft else (masks >= 0.5).to(masks.dtype)
+        masks = (masks >= 0.5).to(masks.dtype)
         return AugmentedBatch(images.clamp(0, 1), masks, source)
 
 

@@ -30,25 +30,15 @@ class CacheDataset(Dataset[Batch]):
     Args:
         cache: An open cache, also a mixture.
         names: The images, in this order.
-        soft: Masks to learn instead of the cache's own, by name: (h, w) float32 in 0..1.
     """
 
-    def __init__(
-        self,
-        cache: Cache,
-        names: Sequence[str],
-        *,
-        soft: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, cache: Cache, names: Sequence[str]) -> None:
         self.names = tuple(names)
         rows = cache.select(names)
         images = np.asarray(cache.images[rows])
         planes = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
         self.images = torch.from_numpy(np.ascontiguousarray(planes))
         masks = cache.masks()[rows][:, None] * np.uint8(FULL)
-        for number, name in enumerate(names):
-            if name in soft:
-                masks[number, 0] = np.rint(soft[name] * FULL)
         self.masks = torch.from_numpy(masks)
         classes = classes_of(cache)
         self.classes = torch.tensor([classes.index(cache.items[row].label) for row in rows])
